@@ -1,0 +1,193 @@
+"""The command line, python -m helpers train | doctor: wrong use is told in one line, COURSE_DEBUG=1 shows where."""
+
+import argparse
+import dataclasses
+import importlib.metadata
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from helpers.artifacts import PROJECT, cache_dir, write_aside
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 something is missing, 2 a wrong use, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # --batch_size means --batch-size; values stay as they are.
+    arguments = [a.partition("=")[0].replace("_", "-") + a[len(a.partition("=")[0]):] if a.startswith("--") else a
+                 for a in arguments]
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError) as error:
+        if os.environ.get("COURSE_DEBUG"):
+            raise
+        message = " ".join(str(error).split())
+        print(f"python -m helpers {options.command}: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; the options of `train` are the fields of `simclr.Settings`."""
+    parser = argparse.ArgumentParser(prog="python -m helpers", description="Self-supervised learning with SimCLR.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    doctor = commands.add_parser("doctor", help="what machine this is, what is missing, what to do")
+    doctor.set_defaults(run=run_doctor)
+    train = commands.add_parser(
+        "train", help="pretrain an encoder on images, without labels", formatter_class=argparse.RawTextHelpFormatter,
+        description="Pretrain an encoder with SimCLR. The run's folder gets metrics.csv, run.json, last.ckpt\n"
+                    "and encoder.safetensors. Ctrl-C ends a run cleanly; the same command with --resume goes on.",
+        epilog="examples:\n  python -m helpers train\n"
+               "  python -m helpers train --data cifar10 --batch-size 32 --lr 0.003\n"
+               "  python -m helpers train --data my_photos.zip --epochs 20 --test\n"
+               "  python -m helpers train --data cifar10 --preset colab --devices 2")
+    train.set_defaults(run=run_train)
+    train.add_argument("--data", default="shapes", metavar="NAME", help="shapes, shapes-textured, cifar10, cifar100, "
+                       "stl10, or a folder or\n.zip of images (default: shapes)")
+    train.add_argument("--preset", default="laptop", metavar="NAME", help="smoke (seconds), laptop (minutes on a CPU), "
+                       "colab (one GPU),\npaper (many GPUs); every option below changes one thing of it")
+    train.add_argument("--out", metavar="FOLDER", help="the run's folder (default: runs/DATA-PRESET-seedN)")
+    train.add_argument("--resume", action="store_true", help="go on with the run in the folder from where it was kept")
+    train.add_argument("--start", metavar="NAME", help="begin with this encoder's weights: a shipped name, a run's "
+                       "folder\nor a file")
+    train.add_argument("--test", action="store_true", help="at the end, read the test split once: kNN and linear probe")
+    train.add_argument("--size", type=int, metavar="PX", help="load the images at this size (default: their own)")
+    train.add_argument("--limit", type=int, metavar="N", help="use only N images")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    train.add_argument("--devices", type=int, default=1, metavar="N", help="how many devices share each batch")
+    train.add_argument("--num-nodes", type=int, default=1, metavar="N", help="how many hosts take part")
+    train.add_argument("--keep-seconds", type=float, default=30, metavar="X", help="keep the run this often (default: 30)")
+    train.add_argument("--no-progress", action="store_true", help="no progress bar")
+    _add_settings(train)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    from helpers.simclr import Settings
+
+    group = parser.add_argument_group("settings (the default is the preset's)")
+    for each in dataclasses.fields(Settings):
+        group.add_argument(f"--{each.name.replace('_', '-')}", dest=f"set_{each.name}", type=each.type,
+                           metavar={int: "N", float: "X", str: "NAME"}[each.type], help=each.metadata["help"])
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Pretrain, and say what the encoder has learned beside raw pixels and a random encoder."""
+    from helpers.data import load
+    from helpers.simclr import load_pretrained, pretrain, settings_for
+
+    changes = {name.removeprefix("set_"): value for name, value in vars(options).items()
+               if name.startswith("set_") and value is not None}
+    settings = settings_for(options.preset, options.data, **changes)
+    size = options.size or (settings.image_size if settings.image_size > 96 else None)
+    images = load(options.data, "train", size=size, limit=options.limit)
+    val = load(options.data, "val", size=size)
+    if "image_size" not in changes and settings.image_size <= 96:
+        settings = dataclasses.replace(settings, image_size=images.images.shape[2])
+    out = Path(options.out or f"runs/{Path(options.data).stem}-{options.preset}-seed{settings.seed}")
+    first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+    if first:
+        print(f"{len(images):,} images of {images.images.shape[2]} px from {options.data}; encoder {settings.encoder}, "
+              f"batch {settings.batch_size}, {settings.epochs:g} epochs; run in {out}", flush=True)
+    start = load_pretrained(options.start) if options.start else None
+    result = pretrain(images, settings, val=val, start=start, out=out, resume=options.resume, device=options.device,
+                      devices=options.devices, num_nodes=options.num_nodes, keep_seconds=options.keep_seconds,
+                      progress=not options.no_progress)
+    if not first:
+        return 0
+    if result.interrupted:
+        print(f"stopped after {result.history[-1]['step'] if result.history else 0} steps; {out} holds the encoder so "
+              f"far; the same command with --resume goes on")
+        return 130
+    print(f"trained in {result.card['seconds'] / 60:.1f} min on {result.card['hardware']}")
+    report(result, images, val, load(options.data, "test", size=size) if options.test else None, out)
+    return 0
+
+
+def report(result, images, val, test, out: Path) -> None:
+    """Print accuracies on val (or, once, on test) beside raw pixels and a random encoder, and keep them in the run."""
+    from torch import nn
+
+    from helpers.evaluation import evaluate, extract_features, knn_accuracy
+    from helpers.metrics import proportion_interval
+    from helpers.models import build_encoder
+    from helpers.runtime import seed_everything
+
+    if images.labels is None or val.labels is None:
+        print("the images have no labels, so there is nothing to score; look at neighbours in a notebook")
+        return
+    seed_everything(result.settings.seed)
+    encoders = {"raw pixels": nn.Flatten(),
+                "random encoder": build_encoder(result.settings.encoder, result.settings.image_size).eval(),
+                "SimCLR": result.encoder}
+    rows = []
+    for name, encoder in encoders.items():
+        if test is None:
+            bank, queries = (extract_features(encoder, part.images) for part in (images, val))
+            scores = {"knn": knn_accuracy(bank, images.labels, queries, val.labels)}
+        else:
+            scores = evaluate(encoder, images, val, test)
+        asked = val if test is None else test
+        parts = []
+        for score in ("knn", "probe"):
+            if score in scores:
+                low, high = proportion_interval(round(scores[score] * len(asked)), len(asked))
+                label = "kNN" if score == "knn" else f"linear probe, {scores['probe_labels']:,} labels"
+                parts.append(f"{label} {scores[score]:.1%} ({low:.1%} to {high:.1%})")
+        print(f"{name:>15}: {'; '.join(parts)}")
+        rows.append({"encoder": name, "split": asked.name, **scores})
+    print(f"on {len(asked):,} {'held-out (val)' if test is None else 'test'} images; 95% intervals over images, not "
+          f"over seeds")
+    with write_aside(out / "results.json") as aside:
+        aside.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """Print what machine this is, what is missing and what to do about it."""
+    problems = _missing_packages()
+    if not problems:
+        from helpers.runtime import environment
+
+        for name, value in environment().items():
+            print(f"{name:>14}  {value}")
+    place = cache_dir()
+    existing = next(folder for folder in (place, *place.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    print(f"{'data go to':>14}  {place} ({free:.0f} GB free)")
+    if free < 1:
+        problems.append(f"only {free:.1f} GB are free where data go: free some, or set COURSE_DATA to another folder")
+    if not os.access(existing, os.W_OK):
+        problems.append(f"{existing} cannot be written: set COURSE_DATA to a folder that can")
+    for problem in problems:
+        print(f"{'to mend':>14}  {problem}")
+    if not problems:
+        print(f"{'all is well':>14}  open notebooks/00_welcome.ipynb")
+    return 1 if problems else 0
+
+
+def _missing_packages() -> list[str]:
+    from packaging.requirements import Requirement
+
+    problems = []
+    for line in (PROJECT / "requirements.txt").read_text().splitlines():
+        line = line.partition("#")[0].strip()
+        if not line:
+            continue
+        needed = Requirement(line)
+        try:
+            found = importlib.metadata.version(needed.name)
+        except importlib.metadata.PackageNotFoundError:
+            problems.append(f"{needed.name} is missing: pip install -r requirements.txt")
+            continue
+        if not needed.specifier.contains(found, prereleases=True):
+            problems.append(f"{needed.name} {found} is not {needed.specifier}: pip install -U -r requirements.txt")
+    return problems
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""Files shipped, downloaded or written: mirrors, SHA-256, resumed downloads, safetensors, nothing half-written."""
+
+import hashlib
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+from tqdm import tqdm
+
+PROJECT = Path(__file__).resolve().parent.parent
+CHECKPOINTS = PROJECT / "data" / "checkpoints"
+RESULTS = PROJECT / "data" / "results"
+
+
+def cache_dir() -> Path:
+    """Return the folder for downloads and decoded images: $COURSE_DATA, else data/downloads, else the user's cache."""
+    if os.environ.get("COURSE_DATA"):
+        return Path(os.environ["COURSE_DATA"]).expanduser()
+    place = PROJECT / "data" / "downloads"
+    if os.access(PROJECT / "data", os.W_OK):
+        return place
+    return Path.home() / ".cache" / "simclr-course"
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def download(urls: tuple[str, ...], digest: str, target: Path, tries: int = 3, seconds: float = 30) -> Path:
+    """Download a file from the first mirror that gives it, and return `target`.
+
+    A broken transfer leaves `target` with ".part" behind, from which the next try, also on another mirror or another
+    day, goes on. The file takes its name only when its SHA-256 is right.
+
+    Args:
+        urls: Addresses of the same bytes.
+        digest: The SHA-256 that the bytes must have.
+        target: Where the file goes.
+        tries: How often each mirror is asked.
+        seconds: How long a silent mirror is waited for.
+
+    Raises:
+        ConnectionError: If no mirror gave the right bytes; the message says what each of them did.
+    """
+    if target.exists() and sha256(target) == digest:
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    problems = []
+    for url in urls:
+        for attempt in range(tries):
+            try:
+                _fetch(url, part, seconds)
+            except (OSError, urllib.error.URLError) as error:
+                problem = f"{url.split('/')[2]}: {getattr(error, 'reason', None) or error}"
+                if (isinstance(error, urllib.error.HTTPError) and error.code < 500) or attempt == tries - 1:
+                    break  # asking again would not help
+                continue
+            if sha256(part) == digest:
+                part.replace(target)
+                return target
+            part.unlink()
+            problem = f"{url.split('/')[2]}: the file is not the expected one (wrong SHA-256)"
+            break
+        problems.append(problem)
+    kept = f"; {part.stat().st_size / 1e6:.0f} MB are kept and the next try goes on from there" if part.exists() else ""
+    raise ConnectionError(f"could not download {target.name} ({'; '.join(problems)}){kept}. Without network, use "
+                          f"'shapes' (needs no download) or a folder or zip of your own images")
+
+
+def _fetch(url: str, part: Path, seconds: float) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "simclr-course"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        answer = urllib.request.urlopen(request, timeout=seconds)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # there is nothing after what we have: it is whole, or wrong, which its SHA-256 tells
+            return
+        raise
+    with answer:
+        resumed = answer.status == 206
+        total = int(answer.headers.get("Content-Length") or 0) + (have if resumed else 0)
+        with part.open("ab" if resumed else "wb") as file, tqdm(
+                desc=part.name.removesuffix(".part"), total=total or None, initial=have if resumed else 0,
+                unit="B", unit_scale=True, leave=False) as bar:
+            while block := answer.read(1 << 18):
+                file.write(block)
+                bar.update(len(block))
+        if total and part.stat().st_size < total:
+            raise ConnectionError("the connection broke off")
+
+
+@contextmanager
+def write_aside(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; it takes the name when the block ends well and is removed when it does not.
+
+    Raises:
+        OSError: If the folder cannot be written or the disk is full, in one line that says so.
+    """
+    path, aside = Path(path), None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        aside = Path(name)
+        yield aside
+        aside.chmod(0o644)
+        aside.replace(path)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}; free some space or choose another folder "
+                      f"(--out FOLDER)") from error
+    finally:
+        if aside is not None:
+            aside.unlink(missing_ok=True)
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors and text to a safetensors file, which can hold no code."""
+    content = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+                                     metadata)
+    with write_aside(path) as aside:
+        aside.write_bytes(content)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the text of a safetensors file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a safetensors file, or a broken one.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file, or is cut short ({error}); this course loads weights "
+                         f"from .safetensors files only") from error

@@ -1,0 +1,115 @@
+"""The machine: device, precision, threads, seeds, fast mode and a report of the environment."""
+
+import os
+import platform
+import random
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+
+PACKAGES = ("torch", "torchvision", "lightning", "numpy", "matplotlib", "scikit-learn", "ipywidgets", "jupyterlab")
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the fastest device of this machine, or the one that is named ("cpu", "cuda", "mps")."""
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    if name not in available:
+        raise ValueError(f"unknown device {name!r}; choose auto, cpu, cuda or mps")
+    if not available[name]:
+        raise ValueError(f"this machine has no {name} device; choose --device auto or cpu")
+    return torch.device(name)
+
+
+def pick_precision(device: torch.device) -> str:
+    """Return the precision that is fast on the device: "bf16-mixed", "16-mixed" or "32-true" (Lightning's names).
+
+    bfloat16 where the hardware multiplies it (GPUs from Ampere on; CPUs with AVX-512 BF16 or AMX), float16 on older
+    GPUs such as Colab's T4, and 32-bit floats everywhere else, since emulated bfloat16 is slower than those.
+    """
+    if device.type == "cuda":
+        return "bf16-mixed" if torch.cuda.get_device_capability(device)[0] >= 8 else "16-mixed"
+    if device.type == "cpu" and cpu_has_bfloat16():
+        return "bf16-mixed"
+    return "32-true"
+
+
+def cpu_has_bfloat16() -> bool:
+    """Tell whether this CPU multiplies bfloat16 in hardware."""
+    # torch.cpu.get_capabilities arrived after torch 2.10; before it the same answer has only a private name.
+    if hasattr(torch.cpu, "get_capabilities"):
+        found = torch.cpu.get_capabilities()
+        return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+
+
+def usable_cores() -> int:
+    """Return the number of CPU cores that this process may use, which in a container is fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's random, NumPy and torch (every device)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def fast_mode() -> bool:
+    """Tell whether COURSE_FAST=1 asks for runs shrunk to seconds, as the tests do."""
+    return os.environ.get("COURSE_FAST", "") not in ("", "0")
+
+
+def processor_name() -> str:
+    """Return the processor's name as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def hardware(device: torch.device | None = None) -> str:
+    """Return one line that names what a result was measured on, such as "AMD EPYC, 2 cores, CPU bf16-mixed"."""
+    device = device or pick_device()
+    line = f"{processor_name()}, {usable_cores()} cores"
+    if device.type == "cuda":
+        line += f", {torch.cuda.get_device_name(device)}"
+    return f"{line}, {device.type.upper()} {pick_precision(device)}"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the course's packages, "missing" where one is not there."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Return a report of the machine: system, processor, memory, device, precision, place and versions."""
+    device = pick_device()
+    report = {"system": f"{platform.system()} {platform.machine()}", "processor": processor_name(),
+              "cores": str(usable_cores()), "torch threads": str(torch.get_num_threads())}
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        report["memory"] = f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"
+    report["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    report["precision"] = pick_precision(device)
+    report["running in"] = "Colab" if in_colab() else "a notebook" if "ipykernel" in sys.modules else "a terminal"
+    return report | versions()
+
+
+def in_colab() -> bool:
+    """Tell whether this Python runs in Google Colab."""
+    return "google.colab" in sys.modules

@@ -1,0 +1,396 @@
+"""SimCLR: settings, presets, the LightningModule, and `pretrain`, which trains it on a set of images.
+
+Every random draw of a step comes from (seed, step, rank). A resumed run therefore draws what the killed one would have
+drawn, and needs nothing but weights, optimiser state and the step's number.
+"""
+
+import dataclasses
+import json
+import logging
+import math
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from helpers.artifacts import CHECKPOINTS, load_tensors, save_tensors, sha256
+from helpers.augmentations import Augment, Policy
+from helpers.data import ImageSet
+from helpers.losses import nt_xent, nt_xent_across_ranks, nt_xent_in_blocks
+from helpers.models import ENCODERS, HEADS, ProjectionHead, build_encoder
+from helpers.recording import Recorder, RunFolder
+from helpers.runtime import pick_device, pick_precision
+
+LARGE_BATCH = 2048  # views; above it the loss goes in row blocks, whose memory grows linearly
+
+
+def _option(default, text: str):
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides a pretraining run, besides its images: plain numbers and strings."""
+
+    encoder: str = _option("tiny", f"encoder f: {', '.join(ENCODERS)}")
+    image_size: int = _option(32, "side of the views in pixels")
+    head: str = _option("nonlinear", f"projection head g: {', '.join(HEADS)}")
+    head_dim: int = _option(128, "length of z")
+    temperature: float = _option(0.2, "temperature of NT-Xent, above 0")
+    batch_size: int = _option(256, "images a step on all devices together; each gives two views")
+    epochs: float = _option(30.0, "passes through the images")
+    optimizer: str = _option("adamw", "adamw, sgd or lars")
+    lr: float = _option(2e-3, "peak learning rate (at batch 256 where it is scaled)")
+    lr_scaling: str = _option("none", "growth of the rate with the batch: none, linear (B/256), sqrt (root of B/256)")
+    weight_decay: float = _option(1e-4, "weight decay; none on biases and BatchNorm")
+    warmup_epochs: float = _option(1.0, "epochs in which the learning rate climbs; a cosine to 0 follows")
+    crop_min: float = _option(0.2, "smallest area of the crop, as a fraction of the image")
+    flip_p: float = _option(0.5, "probability of a mirrored view")
+    color_strength: float = _option(1.0, "strength s of the colour jitter")
+    color_p: float = _option(0.8, "probability of colour jitter")
+    gray_p: float = _option(0.2, "probability of dropping colour")
+    blur_p: float = _option(0.0, "probability of Gaussian blur (hurts at 32 px)")
+    rotate_p: float = _option(0.0, "probability of a turn by 90, 180 or 270 degrees")
+    cutout_p: float = _option(0.0, "probability of cutout")
+    noise_p: float = _option(0.0, "probability of Gaussian noise")
+    sobel_p: float = _option(0.0, "probability of the Sobel filter")
+    seed: int = _option(0, "chooses weights, order and views")
+    precision: str = _option("auto", "auto, 32-true, bf16-mixed or 16-mixed")
+
+    def __post_init__(self):
+        for name, choices in (("encoder", ENCODERS), ("head", HEADS), ("optimizer", ("adamw", "sgd", "lars")),
+                              ("lr_scaling", ("none", "linear", "sqrt")),
+                              ("precision", ("auto", "32-true", "bf16-mixed", "16-mixed"))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}; choose {', '.join(choices)}")
+        for name in ("temperature", "epochs", "lr"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        if self.batch_size < 2:
+            raise ValueError(f"a batch of {self.batch_size} has no negatives: NT-Xent needs at least 2 images, and "
+                             f"learns better with 128 or more")
+        if self.head_dim < 1 or self.weight_decay < 0 or self.warmup_epochs < 0:
+            raise ValueError("head_dim must be at least 1, weight_decay and warmup_epochs at least 0")
+        self.policy()  # checks its own values
+
+    def policy(self) -> Policy:
+        """Return the augmentation policy of these settings."""
+        shared = {f.name for f in dataclasses.fields(Policy)} & set(vars(self))
+        return Policy(size=self.image_size, crop_area=(self.crop_min, 1.0),
+                      **{name: getattr(self, name) for name in shared})
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate after warm-up. Chen et al. 2020: 0.3 B/256 (linear), or 0.075 sqrt(B) = 1.2 sqrt(B/256)."""
+        ratio = self.batch_size / 256
+        return self.lr * {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.lr_scaling]
+
+    @property
+    def chance_loss(self) -> float:
+        """The loss of projections that are all equal, log(2N - 1): what an untrained network starts near."""
+        return math.log(2 * self.batch_size - 1)
+
+    @property
+    def floor_loss(self) -> float:
+        """About the lowest loss there is: pairs equal and all else at right angles."""
+        return math.log1p((2 * self.batch_size - 2) * math.exp(-1 / self.temperature))
+
+
+PRESETS = {
+    "smoke": Settings(batch_size=32, epochs=1, warmup_epochs=0.1),
+    "laptop": Settings(),
+    "colab": Settings(encoder="resnet18", batch_size=512, epochs=30, optimizer="sgd", lr=0.12, lr_scaling="linear",
+                      weight_decay=5e-4, warmup_epochs=2, color_strength=0.5),
+    "paper": Settings(encoder="resnet50", image_size=224, batch_size=4096, epochs=100, optimizer="lars", lr=0.3,
+                      lr_scaling="linear", weight_decay=1e-6, warmup_epochs=10, crop_min=0.08, blur_p=0.5,
+                      temperature=0.1),
+}
+
+
+def settings_for(preset: str, data: str, **changes) -> Settings:
+    """Return a preset's settings fitted to a data set ("shapes" or another name), with these fields changed."""
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; choose {', '.join(PRESETS)}")
+    fitted = {}
+    if preset in ("smoke", "laptop") and data.startswith("shapes"):
+        # A smaller crop often misses the one shape. Its hue beside the ground's survives every jitter of colour, and is
+        # an easier clue than the shape: half of the views lose it.
+        fitted = {"crop_min": 0.5, "gray_p": 0.5}
+    elif preset == "laptop":
+        fitted = {"epochs": 14.0, "color_strength": 0.5}
+    return dataclasses.replace(PRESETS[preset], **{**fitted, **changes})
+
+
+class SimCLR(L.LightningModule):
+    """Encoder f, projection head g and the contrastive loss of their projections.
+
+    Args:
+        settings: What to train and how.
+        images: uint8 (N, 3, H, W); they move to the device once and are augmented there.
+        loss: Maps projections (2N, D) and the temperature to a scalar; NT-Xent where it is not given.
+    """
+
+    def __init__(self, settings: Settings, images: Tensor, loss: Callable[[Tensor, float], Tensor] | None = None):
+        super().__init__()
+        torch.manual_seed(settings.seed)
+        self.settings, self.images, self.loss = settings, images, loss
+        self.encoder = build_encoder(settings.encoder, settings.image_size)
+        self.head = ProjectionHead(self.encoder.feature_dim, out_dim=settings.head_dim, kind=settings.head)
+        self.to(memory_format=torch.channels_last)
+        self.augment = Augment(settings.policy())
+        self.steps_per_epoch = len(images) // settings.batch_size
+        self.total_steps = max(1, round(settings.epochs * self.steps_per_epoch))
+        self.latest: tuple[Tensor, Tensor] | None = None  # loss and projections of the last step, for whoever looks
+        self._order: tuple[int, Tensor] | None = None
+
+    def on_fit_start(self) -> None:
+        self.images = self.images.to(self.device)
+
+    def train_dataloader(self) -> "Steps":
+        return Steps(self.trainer.global_step, self.total_steps)
+
+    def training_step(self, step: Tensor) -> Tensor:
+        step = int(step)
+        # Pixels and the loss keep 32 bits: autocast would round them to 8 in the crop and in the similarities.
+        with torch.autocast(self.device.type, enabled=False):
+            views = self.two_views(step)  # (2N, 3, H, W)
+        z = self.head(self.encoder(views.contiguous(memory_format=torch.channels_last)))  # (2N, D)
+        with torch.autocast(self.device.type, enabled=False):
+            loss = self.contrastive_loss(z.float())
+        self.latest = (loss.detach(), z.detach())
+        return loss
+
+    def two_views(self, step: int) -> Tensor:
+        """Return the views of a step's images, all first views and then all second ones, float (2N, 3, H, W)."""
+        rows = self.batch_rows(step)
+        return self.augment(self.images[rows.repeat(2)], self._generator(step, self.global_rank))
+
+    def batch_rows(self, step: int) -> Tensor:
+        """Return the rows of this process's images in a step; an epoch is a shuffle of all images."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            generator = self._generator(epoch, salt=1)
+            self._order = epoch, torch.randperm(len(self.images), generator=generator, device=self.device)
+        ranks = self.trainer.world_size if self._trainer else 1
+        share = self.settings.batch_size // ranks
+        start = place * self.settings.batch_size + self.global_rank * share
+        return self._order[1][start:start + share]
+
+    def contrastive_loss(self, projections: Tensor) -> Tensor:
+        """Return the loss of this step's projections (2N, D), compared across all processes."""
+        if self.loss is not None:
+            return self.loss(projections, self.settings.temperature)
+        if self._trainer and self.trainer.world_size > 1:
+            return nt_xent_across_ranks(projections, self.settings.temperature)
+        form = nt_xent if len(projections) <= LARGE_BATCH else nt_xent_in_blocks
+        return form(projections, self.settings.temperature)
+
+    def configure_optimizers(self) -> dict:
+        s = self.settings
+        decayed = [p for p in self.parameters() if p.ndim > 1]
+        others = [p for p in self.parameters() if p.ndim <= 1]  # biases and BatchNorm
+        groups = [{"params": decayed, "weight_decay": s.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        if s.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(groups, s.peak_lr)
+        elif s.optimizer == "sgd":
+            optimizer = torch.optim.SGD(groups, s.peak_lr, momentum=0.9)
+        else:
+            optimizer = _lars(groups, s.peak_lr)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def lr_factor(self, step: int) -> float:
+        """Return the share of the peak learning rate at a step: a linear warm-up, then a cosine to 0."""
+        warmup = min(round(self.settings.warmup_epochs * self.steps_per_epoch), self.total_steps // 2)
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.total_steps - warmup)))
+
+    def _generator(self, number: int, rank: int = 0, salt: int = 0) -> torch.Generator:
+        mixed = (self.settings.seed * 1_000_003 + number) * 8191 + rank * 2 + salt
+        return torch.Generator(self.device).manual_seed(mixed % 2**62)
+
+
+class Steps:
+    """The numbers of the steps still to do: all that a training step needs to draw its batch."""
+
+    def __init__(self, start: int, stop: int):
+        self.start, self.stop = start, stop
+
+    def __iter__(self):
+        return iter(torch.arange(self.start, self.stop))
+
+    def __len__(self) -> int:
+        return self.stop  # Lightning counts the steps before a resume too
+
+    def state_dict(self) -> dict:
+        return {}  # nothing to keep: the step's number is in the trainer
+
+    def load_state_dict(self, state: dict) -> None:
+        pass
+
+
+@dataclass
+class Pretrained:
+    """What pretraining leaves: encoder f and head g in eval mode on the CPU, the curves, and how it was made.
+
+    Attributes:
+        encoder: Maps images, float in [0, 1], to representations h.
+        head: Maps h to projections z.
+        history: One dict for each logged step, as in metrics.csv.
+        settings: What it was trained with.
+        card: Data, hardware, versions, seconds, and whatever was measured.
+        interrupted: Whether it was stopped before its last step.
+    """
+
+    encoder: nn.Module
+    head: nn.Module
+    history: list[dict]
+    settings: Settings
+    card: dict = field(default_factory=dict)
+    interrupted: bool = False
+
+    def save(self, path: str | Path, half: bool = False) -> None:
+        """Write weights, settings, curves and card to a .safetensors file; `half` stores 16-bit floats."""
+        tensors = {f"{part}.{name}": tensor for part in ("encoder", "head")
+                   for name, tensor in getattr(self, part).state_dict().items()}
+        if half:
+            tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+        texts = {"settings": asdict(self.settings), "history": self.history, "card": self.card}
+        save_tensors(Path(path), tensors, {key: json.dumps(value) for key, value in texts.items()})
+
+
+def load_pretrained(name: str | Path) -> Pretrained:
+    """Load an encoder that ships with the course by its name, or any run's .safetensors file or folder by its path.
+
+    Raises:
+        FileNotFoundError: If there is neither a shipped encoder nor a file of that name.
+        ValueError: If the file is not one of this course's, or a shipped one is not what was shipped.
+    """
+    index = CHECKPOINTS / "index.json"
+    shipped = json.loads(index.read_text()) if index.exists() else {}
+    path = Path(name)
+    if str(name) in shipped:
+        path = CHECKPOINTS / f"{name}.safetensors"
+        if path.is_file() and sha256(path) != shipped[str(name)]:
+            raise ValueError(f"{path} is not the file that ships with the course (its SHA-256 differs); restore it, "
+                             f"for example with: git checkout -- {path.name}")
+    elif path.is_dir():
+        path = path / "encoder.safetensors"
+    elif not path.exists():
+        raise FileNotFoundError(f"there is no encoder {str(name)!r}; shipped are {', '.join(shipped) or 'none'}, and "
+                                f"a run's folder or .safetensors file can be given by its path")
+    tensors, metadata = load_tensors(path)
+    if "settings" not in metadata:
+        raise ValueError(f"{path} holds tensors, but is not a checkpoint of this course: it names no settings")
+    known = {f.name for f in dataclasses.fields(Settings)}
+    settings = Settings(**{k: v for k, v in json.loads(metadata["settings"]).items() if k in known})
+    encoder = build_encoder(settings.encoder, settings.image_size)
+    head = ProjectionHead(encoder.feature_dim, out_dim=settings.head_dim, kind=settings.head)
+    for part, module in (("encoder.", encoder), ("head.", head)):
+        weights = {key.removeprefix(part): value for key, value in tensors.items() if key.startswith(part)}
+        try:
+            module.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(f"the weights in {path} do not fit its encoder {settings.encoder!r}; the file belongs to "
+                             f"another version of the course") from error
+    return Pretrained(encoder.eval(), head.eval(), json.loads(metadata.get("history", "[]")), settings,
+                      json.loads(metadata.get("card", "{}")))
+
+
+def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: ImageSet | None = None,
+             start: Pretrained | None = None, out: str | Path | None = None, resume: bool = False,
+             device: str = "auto", devices: int = 1, num_nodes: int = 1, evaluations: int = 8,
+             keep_seconds: float = 30, monitor: Callable[[list[dict]], None] | None = None, progress: bool = True,
+             loss: Callable[[Tensor, float], Tensor] | None = None) -> Pretrained:
+    """Train an encoder on images without reading a label.
+
+    Interrupting it (Ctrl-C, or the stop button of a notebook) ends it after the step at hand, with all that was
+    learned until then.
+
+    Args:
+        images: The images to learn from; labels, where there are any, serve the kNN curve only.
+        settings: What to train and how.
+        val: Held-out images with labels for the kNN curve; without them there is none.
+        start: Weights to go on from, of the same encoder and head; random ones where not given.
+        out: The run's folder: metrics.csv, run.json, last.ckpt and encoder.safetensors. Nothing is written without it.
+        resume: Go on with the run in `out` from the last step kept.
+        device: "auto", "cpu", "cuda" or "mps".
+        devices, num_nodes: How many devices and hosts share each batch; more than one from a script only.
+        evaluations: How often kNN is measured.
+        keep_seconds: How often the run is kept.
+        monitor: Called with the history after each new row, to draw it.
+        progress: Whether to show a progress bar.
+        loss: Another loss than NT-Xent; see `SimCLR`.
+
+    Raises:
+        ValueError: If there are fewer images than a batch takes, or what is to be resumed does not fit.
+    """
+    chosen = pick_device(device)
+    ranks = devices * num_nodes
+    if settings.batch_size > len(images):
+        raise ValueError(f"a batch of {settings.batch_size} needs as many images, but there are {len(images)}; choose "
+                         f"--batch-size {2 ** int(math.log2(max(2, len(images))))} or less")
+    if settings.batch_size % ranks or settings.batch_size // ranks < 2:
+        raise ValueError(f"a batch of {settings.batch_size} cannot be shared evenly by {ranks} devices")
+    module = SimCLR(settings, images.images, loss)
+    if start is not None:
+        _start_from(module, start)
+    precision = pick_precision(chosen) if settings.precision == "auto" else settings.precision
+    folder = None if out is None else RunFolder(Path(out))
+    if folder:
+        folder.prepare({"settings": asdict(settings), "data": images.name, "images": len(images)}, resume)
+    recorder = Recorder(settings, folder, images, val, evaluations, keep_seconds, monitor, progress)
+    with _quiet():
+        trainer = L.Trainer(
+            accelerator={"cuda": "gpu"}.get(chosen.type, chosen.type), devices=devices, num_nodes=num_nodes,
+            precision=precision, max_epochs=1, limit_val_batches=0, num_sanity_val_steps=0, callbacks=[recorder],
+            sync_batchnorm=ranks > 1 and chosen.type == "cuda", use_distributed_sampler=False, logger=False,
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+        last = folder.checkpoint() if folder and resume else None
+        trainer.fit(module, ckpt_path=last, weights_only=True)
+    module.cpu()
+    result = Pretrained(module.encoder.eval(), module.head.eval(), recorder.history, settings,
+                        recorder.card(), interrupted=recorder.stopped)
+    if folder and trainer.is_global_zero:
+        result.save(folder.path / "encoder.safetensors")
+    return result
+
+
+def _start_from(module: SimCLR, start: Pretrained) -> None:
+    try:
+        module.encoder.load_state_dict(start.encoder.state_dict())
+        module.head.load_state_dict(start.head.state_dict())
+    except RuntimeError as error:
+        raise ValueError(f"cannot start from an encoder {start.settings.encoder!r} with head {start.settings.head!r}: "
+                         f"these settings ask for {module.settings.encoder!r} with {module.settings.head!r}") from error
+
+
+def _lars(groups: list[dict], lr: float) -> torch.optim.Optimizer:
+    try:
+        from timm.optim import Lars
+    except ImportError as error:
+        raise ValueError("LARS comes with timm: pip install timm (or choose --optimizer adamw)") from error
+    return Lars(groups, lr, momentum=0.9, trust_coeff=0.001)
+
+
+@contextmanager
+def _quiet():
+    # Lightning tells about devices and offers services on every run; that is noise in a notebook.
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

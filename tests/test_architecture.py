@@ -1,0 +1,59 @@
+"""The table of who imports whom, read from the syntax trees."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+HELPERS = Path(__file__).parent.parent / "helpers"
+ALLOWED = {
+    "runtime": set(),
+    "artifacts": set(),
+    "shapes": set(),
+    "augmentations": set(),
+    "models": set(),
+    "losses": set(),
+    "metrics": set(),
+    "plotting": set(),
+    "data": {"artifacts", "shapes"},
+    "evaluation": {"metrics", "models", "data", "runtime"},
+    "recording": {"artifacts", "data", "evaluation", "metrics", "runtime"},
+    "simclr": {"augmentations", "losses", "metrics", "models", "data", "runtime", "artifacts", "recording"},
+}
+ANYTHING = ("widgets", "__main__")
+
+
+def imports_of(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            assert not any(alias.name == "*" for alias in node.names), f"{path.name} has a star import"
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("path", sorted(HELPERS.rglob("*.py")), ids=lambda path: path.relative_to(HELPERS).as_posix())
+def test_imports_follow_the_table(path):
+    module = path.relative_to(HELPERS).parts[0].removesuffix(".py")
+    found = imports_of(path)
+    inside = {name.split(".")[1] for name in found if name.startswith("helpers.")}
+    if module != "widgets":
+        assert "widgets" not in inside, "only notebooks import widgets"
+        assert "ipywidgets" not in found, "only widgets import ipywidgets"
+    assert "matplotlib.pyplot" not in found, "pyplot holds global state and breaks in widget callbacks"
+    assert not inside & {"checks", "__main__"}
+    if module not in (*ANYTHING, "__init__"):
+        assert inside <= ALLOWED[module], f"{module} may not import {inside - ALLOWED[module]}"
+
+
+def test_package_init_is_empty():
+    assert (HELPERS / "__init__.py").read_text() == ""
+
+
+def test_modules_stay_one_idea_long():
+    long = {path.name: count for path in HELPERS.rglob("*.py")
+            if (count := len(path.read_text().splitlines())) > 350}
+    assert not long

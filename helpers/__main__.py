@@ -61,7 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     train.add_argument("--devices", type=int, default=1, metavar="N", help="how many devices share each batch")
     train.add_argument("--num-nodes", type=int, default=1, metavar="N", help="how many hosts take part")
-    train.add_argument("--keep-seconds", type=float, default=30, metavar="X", help="keep the run this often (default: 30)")
+    train.add_argument("--keep-seconds", type=float, default=30, metavar="X",
+                       help="how often the run is kept (default: 30)")
     train.add_argument("--no-progress", action="store_true", help="no progress bar")
     _add_settings(train)
     return parser

@@ -20,7 +20,7 @@ SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9][0-9]_*.py"))
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 MARKS = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 
-# The first code cell of every notebook. COURSE_REPOSITORY is where Colab, which has no copy of the course, clones it from.
+# The first code cell of every notebook. Colab has no copy of the course: it clones what COURSE_REPOSITORY names.
 SETUP = '''\
 # Set-up: finds the course's shared code, here or (in Colab) by fetching the repository.
 import os

@@ -141,9 +141,13 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path, content):
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), write_aside(path) as aside:
-        aside.write_text("half")
-        raise RuntimeError("killed")
+    def fail():
+        with write_aside(path) as aside:
+            aside.write_text("half")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
 

@@ -84,7 +84,8 @@ def test_flip_and_rotate(images):
     flipped, turns = torch.arange(N) % 2 == 0, torch.arange(N) % 4
     assert_equal_one_by_one(flip(images, flipped), images,
                             lambda image, k: reference.horizontal_flip(image) if flipped[k] else image)
-    assert_equal_one_by_one(rotate(images, turns), images, lambda image, k: reference.rotate(image, 90.0 * int(turns[k])))
+    assert_equal_one_by_one(rotate(images, turns), images,
+                            lambda image, k: reference.rotate(image, 90.0 * int(turns[k])))
     with pytest.raises(ValueError, match="square"):
         rotate(images[:, :, :10], turns)
 

@@ -103,7 +103,7 @@ print(f"pairs equal:  {nt_xent(aligned, tau):.4f}    log(1 + (2N - 2) exp(-1/tau
 # %%
 optimizer = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], lr=settings.lr)
 losses = []
-for step in range(30):
+for _ in range(30):
     rows = torch.randint(len(train), (64,))
     views = torch.cat([augment(train.images[rows]), augment(train.images[rows])])
     z = head(encoder(views))

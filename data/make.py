@@ -1,0 +1,137 @@
+"""Make the files that ship in data/: python data/make.py shapes-tiny | laptop | clinic (see data/README.md).
+
+Each run keeps its folder in runs/ and is not repeated when it is there already; a killed one is resumed.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from helpers.artifacts import CHECKPOINTS, RESULTS, sha256, write_aside
+from helpers.data import load
+from helpers.evaluation import evaluate
+from helpers.losses import nt_xent
+from helpers.models import build_encoder
+from helpers.simclr import Pretrained, Settings, load_pretrained, pretrain, settings_for
+
+RUNS = Path("runs")
+NO_COLOR = {"color_p": 0.0, "gray_p": 0.0}
+
+
+def trained(name: str, data: str, settings: Settings) -> Pretrained:
+    """Return the run of this name, trained now or before."""
+    folder = RUNS / name
+    if (folder / "done").exists():
+        return load_pretrained(folder)
+    images, val = load(data, "train"), load(data, "val")
+    result = pretrain(images, settings, val=val, out=folder, resume=(folder / "run.json").exists())
+    if result.interrupted:
+        sys.exit(f"stopped; the same command goes on with {folder}")
+    (folder / "done").touch()
+    return result
+
+
+def make_shapes_tiny() -> None:
+    """The encoder of the laptop preset on shapes, seed 0."""
+    settings = settings_for("laptop", "shapes")
+    result = trained("laptop-shapes-seed0", "shapes", settings)
+    parts = [load("shapes", split) for split in ("train", "val", "test")]
+    result.card |= {"command": "python data/make.py shapes-tiny", "test": evaluate(result.encoder, *parts)}
+    result.save(CHECKPOINTS / "shapes-tiny.safetensors", half=True)
+    index = {path.stem: sha256(path) for path in sorted(CHECKPOINTS.glob("*.safetensors"))}
+    with write_aside(CHECKPOINTS / "index.json") as aside:
+        aside.write_text(json.dumps(index, indent=1) + "\n")
+
+
+def make_laptop(photos: str, seeds: int) -> None:
+    """What the laptop preset learns, beside raw pixels and a random encoder, and without colour transforms."""
+    rows = []
+    for data, name in (("shapes", "shapes"), (photos, "CIFAR-10")):
+        parts = [load(data, split) for split in ("train", "val", "test")]
+        label = "shapes" if data == "shapes" else "cifar10" if data == "cifar10" else f"{name} re-compressed as JPEG"
+        for seed in range(seeds):
+            settings = settings_for("laptop", data, seed=seed)
+            torch.manual_seed(seed)
+            conditions = {"raw pixels": nn.Flatten(), "random encoder": build_encoder(settings.encoder).eval()}
+            runs = {"SimCLR": settings}
+            if data == "shapes":
+                runs["SimCLR without colour"] = replace(settings, **NO_COLOR)
+            for condition, run in runs.items():
+                short = "nocolor" if "without" in condition else "laptop"
+                folder = "shapes" if data == "shapes" else "cifar10"
+                conditions[condition] = trained(f"{short}-{folder}-seed{seed}", data, run)
+            for condition, found in conditions.items():
+                if condition == "raw pixels" and seed:
+                    continue  # there is no chance in it
+                is_run = isinstance(found, Pretrained)
+                scores = evaluate(found.encoder if is_run else found, *parts)
+                card = found.card if is_run else {}
+                rows.append({"data": label, "condition": f"{name}, {condition}", "seed": seed, **scores,
+                             "test_images": len(parts[2]), "minutes": round(card.get("seconds", 0) / 60, 2) or "",
+                             "epochs": runs[condition].epochs if condition in runs else "",
+                             "hardware": card.get("hardware", ""),
+                             "torch": card.get("versions", {}).get("torch", "")})
+                print(rows[-1], flush=True)
+        write_rows("laptop.csv", rows)
+
+
+def pull_only(projections: Tensor, temperature: float) -> Tensor:
+    """A loss without negatives: pull pairs together, and nothing else."""
+    first, second = F.normalize(projections, dim=1).chunk(2)
+    return _shown_as_nt_xent(-(first * second).sum(dim=1).mean() / temperature, projections, temperature)
+
+
+def wrong_positive(projections: Tensor, temperature: float) -> Tensor:
+    """NT-Xent for views that alternate, given views that are stacked: row k is paired with row k + 1."""
+    alternating = torch.cat([projections[0::2], projections[1::2]])
+    return _shown_as_nt_xent(nt_xent(alternating, temperature), projections, temperature)
+
+
+def _shown_as_nt_xent(loss: Tensor, projections: Tensor, temperature: float) -> Tensor:
+    # The gradient is the faulty loss's, the value NT-Xent as it should have been: curves that can be compared.
+    return loss + (nt_xent(projections, temperature) - loss).detach()
+
+
+def make_clinic() -> None:
+    """Curves of a healthy run and of three faulty ones, with NT-Xent as it should have been computed."""
+    settings = settings_for("laptop", "shapes", epochs=6.0)
+    images, val = load("shapes", "train"), load("shapes", "val")
+    patients = {"healthy": (settings, None), "A": (settings, pull_only), "B": (settings, wrong_positive),
+                "C": (replace(settings, lr=settings.lr * 500), None)}
+    rows = []
+    for name, (each, loss) in patients.items():
+        result = pretrain(images, each, val=val, loss=loss)
+        rows += [{"run": name, "batch_size": each.batch_size, **row} for row in result.history]
+    write_rows("clinic.csv", rows)
+
+
+def write_rows(name: str, rows: list[dict]) -> None:
+    """Write rows as a CSV in data/results; the columns are those of the fullest row."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with write_aside(RESULTS / name) as aside, aside.open("w", newline="") as file:
+        writer = csv.DictWriter(file, max(rows, key=len).keys())
+        writer.writeheader()
+        writer.writerows({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Make the files that ship in data/.")
+    parser.add_argument("what", choices=("shapes-tiny", "laptop", "clinic"))
+    parser.add_argument("--photos", default="cifar10", help="cifar10, or a zip of its class folders")
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    if options.what == "shapes-tiny":
+        make_shapes_tiny()
+    elif options.what == "laptop":
+        make_laptop(options.photos, options.seeds)
+    else:
+        make_clinic()

@@ -1,0 +1,98 @@
+"""Notebooks: in step with their sources, runnable from anywhere, clean, and short-celled."""
+
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "notebooks"))
+
+import build  # noqa: E402
+
+NAMES = [source.stem for source in build.SOURCES]
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_student_notebook_is_what_its_source_builds(name):
+    built = nbformat.writes(build.build(build.NOTEBOOKS / "source" / f"{name}.py")) + "\n"
+    assert (build.NOTEBOOKS / f"{name}.ipynb").read_text() == built, "run: python notebooks/build.py"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_solution_is_in_step_executed_and_clean(name):
+    path = build.NOTEBOOKS / "solutions" / f"{name}.ipynb"
+    solution, expected = read(path), build.build(build.NOTEBOOKS / "source" / f"{name}.py", solution=True)
+    assert [cell.source for cell in solution.cells] == [cell.source for cell in expected.cells], (
+        "run: python notebooks/build.py --execute")
+    assert "widgets" not in solution.metadata
+    code = [cell for cell in solution.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run from top to bottom"
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    assert not re.search(r"/(home|root|tmp|work|Users)/", path.read_text()), "a path of the machine it ran on"
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert pictures
+    assert sum(len(output.data["image/png"]) for output in pictures) * 3 / 4 < 1.5e6
+    assert all(output.metadata.get("image/png", {}).get("alt") for output in pictures), "a picture without alt text"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cells_are_short_and_exercises_are_emptied(name):
+    student = read(build.NOTEBOOKS / f"{name}.ipynb")
+    code = [cell.source for cell in student.cells if cell.cell_type == "code"]
+    assert statistics.median(len(source.splitlines()) for source in code) <= 10
+    assert max(len(source.splitlines()) for source in code) <= 30
+    text = json.dumps(student)
+    assert "BEGIN SOLUTION" not in text
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in student.cells)
+    assert student.cells[1].source == build.SETUP
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_student_notebook_runs_unsolved_in_fast_mode(name):
+    """From top to bottom, from its own folder, in a process of its own."""
+    student = build.execute(read(build.NOTEBOOKS / f"{name}.ipynb"), seconds=300)
+    printed = "".join(output.get("text", "") for cell in student.cells if cell.cell_type == "code"
+                      for output in cell.outputs)
+    exercises = sum("# your code here" in cell.source for cell in student.cells)
+    assert printed.count("not done yet") == exercises
+
+
+@pytest.mark.parametrize("place", ["notebooks", "."])
+def test_set_up_cell_finds_the_course(place):
+    program = build.SETUP + "\nimport helpers.runtime; print(helpers.runtime.__file__)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT / place, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()) == ROOT / "helpers" / "runtime.py"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_set_up_cell_fetches_the_course_where_it_is_missing(tmp_path):
+    """As in Colab: an empty folder, a repository to clone, and pip (a stand-in here) asked for lightning only."""
+    remote, place = tmp_path / "remote", tmp_path / "content"
+    place.mkdir()
+    (remote / "helpers").mkdir(parents=True)
+    (remote / "helpers" / "simclr.py").write_text("found = True")
+    git = ["git", "-C", str(remote), "-c", "user.name=x", "-c", "user.email=x"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    program = ("import subprocess\nreal, asked = subprocess.run, []\n"
+               "subprocess.run = lambda c, **k: asked.append(c) if 'pip' in c else real(c, **k)\n"
+               + build.SETUP + "\nimport helpers.simclr; print(helpers.simclr.found, [c[-1] for c in asked])")
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    for expected in ("True ['lightning>=2.6.6']", "True []"):  # the second time all is there
+        done = subprocess.run([sys.executable, "-c", program], cwd=place, capture_output=True, text=True,
+                              env=env | {"COURSE_REPOSITORY": f"file://{remote}"})
+        assert done.stdout.strip() == expected, done.stderr

@@ -37,6 +37,8 @@ class RunFolder:
         Raises:
             ValueError: If there is a run already and it is not to be resumed, or it was made with other settings.
         """
+        for left in self.path.glob(".*.part"):  # of a run that was killed while it wrote
+            left.unlink()
         there = self.path / "run.json"
         if not there.exists():
             self._write("run.json", json.dumps(record | {"hardware": hardware(), "versions": versions()}, indent=1))

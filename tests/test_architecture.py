@@ -18,7 +18,8 @@ ALLOWED = {
     "data": {"artifacts", "shapes"},
     "evaluation": {"metrics", "models", "data", "runtime"},
     "recording": {"artifacts", "data", "evaluation", "metrics", "runtime"},
-    "simclr": {"augmentations", "losses", "metrics", "models", "data", "runtime", "artifacts", "recording"},
+    "settings": {"augmentations", "models"},
+    "simclr": {"settings", "augmentations", "losses", "metrics", "models", "data", "runtime", "artifacts", "recording"},
 }
 ANYTHING = ("widgets", "__main__")
 

@@ -20,7 +20,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from helpers.simclr import load_pretrained
+from helpers.simclr import load_pretrained  # noqa: E402
 
 
 def weights(folder: Path) -> dict:

@@ -47,8 +47,11 @@ def rounds(sides: dict, count: int) -> dict[str, list[float]]:
     """Return views per second of each side, measured in turn `count` times."""
     for measure in sides.values():
         measure()
-    return {name: list(values) for name, values in
-            zip(sides, zip(*[[measure() for measure in sides.values()] for _ in range(count)], strict=True), strict=True)}
+    found = {name: [] for name in sides}
+    for _ in range(count):
+        for name, measure in sides.items():
+            found[name].append(measure())
+    return found
 
 
 def report(title: str, found: dict[str, list[float]], ours: str, theirs: str) -> None:
@@ -110,7 +113,7 @@ def main() -> None:
         pretrain(images, settings, progress=False, evaluations=0, monitor=timer)
         return timer.views_per_second(len(views))
 
-    report(f"a training step of {settings.encoder}, batch {settings.batch_size}: augment, loss, optimiser, Lightning, all",
+    report(f"a training step of {settings.encoder}, batch {settings.batch_size}: augment, loss, optimiser, Lightning",
            rounds({"pretrain": training_step, "bare forward and backward": bare_network}, options.rounds),
            "pretrain", "bare forward and backward")
 

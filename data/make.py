@@ -21,7 +21,7 @@ from helpers.data import load
 from helpers.evaluation import evaluate
 from helpers.losses import nt_xent
 from helpers.models import build_encoder
-from helpers.simclr import Pretrained, Settings, load_pretrained, pretrain, settings_for
+from helpers.simclr import Pretrained, Settings, pretrain, settings_for
 
 RUNS = Path("runs")
 NO_COLOR = {"color_p": 0.0, "gray_p": 0.0}
@@ -29,14 +29,9 @@ NO_COLOR = {"color_p": 0.0, "gray_p": 0.0}
 
 def trained(name: str, data: str, settings: Settings) -> Pretrained:
     """Return the run of this name, trained now or before."""
-    folder = RUNS / name
-    if (folder / "done").exists():
-        return load_pretrained(folder)
-    images, val = load(data, "train"), load(data, "val")
-    result = pretrain(images, settings, val=val, out=folder, resume=(folder / "run.json").exists())
+    result = pretrain(load(data, "train"), settings, val=load(data, "val"), out=RUNS / name, resume=True)
     if result.interrupted:
-        sys.exit(f"stopped; the same command goes on with {folder}")
-    (folder / "done").touch()
+        sys.exit("stopped; the same command goes on")
     return result
 
 
@@ -55,7 +50,7 @@ def make_shapes_tiny() -> None:
 def make_laptop(photos: str, seeds: int) -> None:
     """What the laptop preset learns, beside raw pixels and a random encoder, and without colour transforms."""
     rows = []
-    for data, name in (("shapes", "shapes"), (photos, "CIFAR-10")):
+    for data, name in ((photos, "CIFAR-10"), ("shapes", "shapes")):
         parts = [load(data, split) for split in ("train", "val", "test")]
         label = "shapes" if data == "shapes" else "cifar10" if data == "cifar10" else f"{name} re-compressed as JPEG"
         for seed in range(seeds):

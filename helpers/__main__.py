@@ -79,6 +79,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def run_train(options: argparse.Namespace) -> int:
     """Pretrain, and say what the encoder has learned beside raw pixels and a random encoder."""
+    from lightning.pytorch.utilities import rank_zero_only
+
     from helpers.data import load
     from helpers.simclr import load_pretrained, pretrain, settings_for
 
@@ -91,7 +93,7 @@ def run_train(options: argparse.Namespace) -> int:
     if "image_size" not in changes and settings.image_size <= 96:
         settings = dataclasses.replace(settings, image_size=images.images.shape[2])
     out = Path(options.out or f"runs/{Path(options.data).stem}-{options.preset}-seed{settings.seed}")
-    first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+    first = rank_zero_only.rank == 0  # of the processes that share the work, one speaks
     if first:
         print(f"{len(images):,} images of {images.images.shape[2]} px from {options.data}; encoder {settings.encoder}, "
               f"batch {settings.batch_size}, {settings.epochs:g} epochs; run in {out}", flush=True)

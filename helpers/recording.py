@@ -125,7 +125,8 @@ class Recorder(L.Callback):
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._started = self._kept = time.monotonic()
         self._log_every = max(1, module.total_steps // ROWS)
-        self._knn_every = max(1, module.total_steps // max(1, self.evaluations))
+        rows = max(1, module.total_steps // self._log_every)
+        self._knn_every = self._log_every * max(1, round(rows / max(1, self.evaluations)))
         if threading.current_thread() is threading.main_thread():
             self._old_handler = signal.signal(signal.SIGINT, self._interrupt)
         if trainer.is_global_zero:

@@ -22,7 +22,7 @@ class Settings:
     head_dim: int = _option(128, "length of z")
     temperature: float = _option(0.1, "temperature of NT-Xent, above 0")
     batch_size: int = _option(128, "images a step on all devices together; each gives two views")
-    epochs: float = _option(16.0, "passes through the images")
+    epochs: float = _option(15.0, "passes through the images")
     optimizer: str = _option("adamw", "adamw, sgd or lars")
     lr: float = _option(2e-3, "peak learning rate (at batch 256 where it is scaled)")
     lr_scaling: str = _option("none", "growth of the rate with the batch: none, linear (B/256), sqrt (root of B/256)")
@@ -30,7 +30,7 @@ class Settings:
     warmup_epochs: float = _option(1.0, "epochs in which the learning rate climbs; a cosine to 0 follows")
     crop_min: float = _option(0.2, "smallest area of the crop, as a fraction of the image")
     flip_p: float = _option(0.5, "probability of a mirrored view")
-    color_strength: float = _option(1.0, "strength s of the colour jitter")
+    color_strength: float = _option(0.5, "strength s of the colour jitter")
     color_p: float = _option(0.8, "probability of colour jitter")
     gray_p: float = _option(0.2, "probability of dropping colour")
     blur_p: float = _option(0.0, "probability of Gaussian blur (hurts at 32 px)")
@@ -84,9 +84,10 @@ PRESETS = {
     "smoke": Settings(batch_size=32, epochs=1, warmup_epochs=0.1),
     "laptop": Settings(),
     "colab": Settings(encoder="resnet18", batch_size=512, epochs=30, optimizer="sgd", lr=0.12, lr_scaling="linear",
-                      weight_decay=5e-4, warmup_epochs=2, color_strength=0.5),
+                      weight_decay=5e-4, warmup_epochs=2),
     "paper": Settings(encoder="resnet50", image_size=224, batch_size=4096, epochs=100, optimizer="lars", lr=0.3,
-                      lr_scaling="linear", weight_decay=1e-6, warmup_epochs=10, crop_min=0.08, blur_p=0.5),
+                      lr_scaling="linear", weight_decay=1e-6, warmup_epochs=10, crop_min=0.08,
+                      color_strength=1.0, blur_p=0.5),
 }
 
 
@@ -100,5 +101,5 @@ def settings_for(preset: str, data: str, **changes) -> Settings:
         # an easier clue than the shape: half of the views lose it.
         fitted = {"crop_min": 0.5, "gray_p": 0.5}
     elif preset == "laptop":
-        fitted = {"epochs": 7.0, "color_strength": 0.5}
+        fitted = {"epochs": 7.0}
     return dataclasses.replace(PRESETS[preset], **{**fitted, **changes})

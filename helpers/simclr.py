@@ -16,6 +16,7 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from helpers.artifacts import CHECKPOINTS, load_tensors, save_tensors, sha256
@@ -102,7 +103,7 @@ class SimCLR(L.LightningModule):
         others = [p for p in self.parameters() if p.ndim <= 1]  # biases and BatchNorm
         groups = [{"params": decayed, "weight_decay": s.weight_decay}, {"params": others, "weight_decay": 0.0}]
         if s.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(groups, s.peak_lr)
+            optimizer = torch.optim.AdamW(groups, s.peak_lr, fused=True)
         elif s.optimizer == "sgd":
             optimizer = torch.optim.SGD(groups, s.peak_lr, momentum=0.9)
         else:
@@ -249,7 +250,7 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
         _start_from(module, start)
     precision = pick_precision(chosen) if settings.precision == "auto" else settings.precision
     folder = None if out is None else RunFolder(Path(out))
-    if folder:
+    if folder and rank_zero_only.rank == 0:  # Lightning starts the other processes from within the first one's fit
         folder.prepare({"settings": asdict(settings), "data": images.name, "images": len(images)}, resume)
     recorder = Recorder(settings, folder, images, val, evaluations, keep_seconds, monitor, progress)
     with _quiet():

@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from helpers.artifacts import PROJECT, cache_dir, write_aside
+PROJECT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     # --batch_size means --batch-size; values stay as they are.
     arguments = [a.partition("=")[0].replace("_", "-") + a[len(a.partition("=")[0]):] if a.startswith("--") else a
                  for a in arguments]
-    parser = build_parser()
+    parser = build_parser(next((a for a in arguments if not a.startswith("-")), ""))
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -32,9 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser; the options of `train` are the fields of `simclr.Settings`."""
-    parser = argparse.ArgumentParser(prog="python -m helpers", description="Self-supervised learning with SimCLR.")
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def build_parser(command: str = "train") -> argparse.ArgumentParser:
+    """Return the parser; the options of `train` are the fields of `settings.Settings`."""
+    parser = _Parser(prog="python -m helpers", description="Self-supervised learning with SimCLR.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     doctor = commands.add_parser("doctor", help="what machine this is, what is missing, what to do")
     doctor.set_defaults(run=run_doctor)
@@ -56,7 +61,6 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--start", metavar="NAME", help="begin with this encoder's weights: a shipped name, a run's "
                        "folder\nor a file")
     train.add_argument("--test", action="store_true", help="at the end, read the test split once: kNN and linear probe")
-    train.add_argument("--size", type=int, metavar="PX", help="load the images at this size (default: their own)")
     train.add_argument("--limit", type=int, metavar="N", help="use only N images")
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     train.add_argument("--devices", type=int, default=1, metavar="N", help="how many devices share each batch")
@@ -64,12 +68,13 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--keep-seconds", type=float, default=30, metavar="X",
                        help="how often the run is kept (default: 30)")
     train.add_argument("--no-progress", action="store_true", help="no progress bar")
-    _add_settings(train)
+    if command == "train":  # these need all packages, while `doctor` is for when some are missing
+        _add_settings(train)
     return parser
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    from helpers.simclr import Settings
+    from helpers.settings import Settings
 
     group = parser.add_argument_group("settings (the default is the preset's)")
     for each in dataclasses.fields(Settings):
@@ -87,12 +92,12 @@ def run_train(options: argparse.Namespace) -> int:
     changes = {name.removeprefix("set_"): value for name, value in vars(options).items()
                if name.startswith("set_") and value is not None}
     settings = settings_for(options.preset, options.data, **changes)
-    size = options.size or (settings.image_size if settings.image_size > 96 else None)
+    size = changes.get("image_size") or (settings.image_size if options.preset == "paper" else None)
     images = load(options.data, "train", size=size, limit=options.limit)
     val = load(options.data, "val", size=size)
-    if "image_size" not in changes and settings.image_size <= 96:
-        settings = dataclasses.replace(settings, image_size=images.images.shape[2])
-    out = Path(options.out or f"runs/{Path(options.data).stem}-{options.preset}-seed{settings.seed}")
+    settings = dataclasses.replace(settings, image_size=images.images.shape[2])
+    name = Path(options.data).stem
+    out = Path(options.out or f"runs/{name}-{options.preset}-seed{settings.seed}")
     first = rank_zero_only.rank == 0  # of the processes that share the work, one speaks
     if first:
         print(f"{len(images):,} images of {images.images.shape[2]} px from {options.data}; encoder {settings.encoder}, "
@@ -116,6 +121,7 @@ def report(result, images, val, test, out: Path) -> None:
     """Print accuracies on val (or, once, on test) beside raw pixels and a random encoder, and keep them in the run."""
     from torch import nn
 
+    from helpers.artifacts import write_aside
     from helpers.evaluation import evaluate, extract_features, knn_accuracy
     from helpers.metrics import proportion_interval
     from helpers.models import build_encoder
@@ -153,11 +159,15 @@ def report(result, images, val, test, out: Path) -> None:
 def run_doctor(options: argparse.Namespace) -> int:
     """Print what machine this is, what is missing and what to do about it."""
     problems = _missing_packages()
-    if not problems:
-        from helpers.runtime import environment
+    if problems:
+        for problem in problems:
+            print(f"{'to mend':>14}  {problem}")
+        return 1
+    from helpers.artifacts import cache_dir
+    from helpers.runtime import environment
 
-        for name, value in environment().items():
-            print(f"{name:>14}  {value}")
+    for name, value in environment().items():
+        print(f"{name:>14}  {value}")
     place = cache_dir()
     existing = next(folder for folder in (place, *place.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 1e9
@@ -174,8 +184,10 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def _missing_packages() -> list[str]:
-    from packaging.requirements import Requirement
-
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        return ["packaging is missing: pip install -r requirements.txt"]
     problems = []
     for line in (PROJECT / "requirements.txt").read_text().splitlines():
         line = line.partition("#")[0].strip()

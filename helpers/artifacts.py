@@ -1,6 +1,7 @@
 """Files shipped, downloaded or written: mirrors, SHA-256, resumed downloads, safetensors, nothing half-written."""
 
 import hashlib
+import http.client
 import os
 import tempfile
 import urllib.error
@@ -35,6 +36,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of(*tensors: Tensor) -> str:
+    """Return the SHA-256 of the tensors' bytes, one after another."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def download(urls: tuple[str, ...], digest: str, target: Path, tries: int = 3, seconds: float = 30) -> Path:
     """Download a file from the first mirror that gives it, and return `target`.
 
@@ -60,7 +69,7 @@ def download(urls: tuple[str, ...], digest: str, target: Path, tries: int = 3, s
         for attempt in range(tries):
             try:
                 _fetch(url, part, seconds)
-            except (OSError, urllib.error.URLError) as error:
+            except (OSError, http.client.HTTPException) as error:
                 problem = f"{url.split('/')[2]}: {getattr(error, 'reason', None) or error}"
                 if (isinstance(error, urllib.error.HTTPError) and error.code < 500) or attempt == tries - 1:
                     break  # asking again would not help

@@ -2,32 +2,27 @@
 
 import contextlib
 import hashlib
-import io
 import json
 import os
+import shutil
 import tarfile
 import tempfile
 import warnings
-import zipfile
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
 import torchvision
-from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm import tqdm
 
 from helpers.artifacts import cache_dir, download, load_tensors, save_tensors
+from helpers.folders import DECODER, decode_all, list_files, sort_out, usual_size
 from helpers.shapes import CLASSES, render_shapes
 
 SPLITS = ("train", "val", "test", "unlabeled")
 NAMES = ("shapes", "shapes-textured", "cifar10", "cifar100", "stl10")
-_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-_SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _SHAPES_TRAIN, _SHAPES_TEST = 11_000, 2_000  # a tenth of train, rounded, becomes val: 9,900 and 1,100
 
 # The same bytes at each address: the SHA-256 decides. A fast mirror comes first where the original is slow.
@@ -192,19 +187,21 @@ def _extract(archive: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".extract-") as aside, tarfile.open(archive) as tar:
         tar.extractall(aside, filter="data")
         for item in Path(aside).iterdir():
+            if (folder / item.name).is_dir():  # a damaged one
+                shutil.rmtree(folder / item.name)
             item.replace(folder / item.name)
 
 
 def _load_folder(path: Path, split: str, size: int | None, seed: int, root: Path) -> ImageSet:
-    files = _list_files(path)
-    parts, labels, classes, names = _sort_out(path, [name for name, _ in files])
-    stamp = hashlib.sha256(repr((str(path.resolve()), files)).encode()).hexdigest()[:16]
+    files = list_files(path)
+    parts, labels, classes, names = sort_out(path, [name for name, _ in files])
+    stamp = hashlib.sha256(repr((DECODER, str(path.resolve()), files)).encode()).hexdigest()[:16]
     if size is None:
-        size = _usual_size(path, names)
+        size = usual_size(path, names)
     cached = root / "folders" / f"{path.stem}-{size}px-{stamp}.safetensors"
 
     def decode() -> tuple[dict[str, Tensor], dict[str, str]]:
-        images, bad = _decode_all(path, names, size)
+        images, bad = decode_all(path, names, size)
         keep = torch.tensor([index for index in range(len(names)) if index not in bad], dtype=torch.int64)
         if not len(keep):
             raise ValueError(f"none of the {len(names)} images in {path} could be read (first: {names[0]}, "
@@ -244,106 +241,3 @@ def _rows_of_split(path: Path, split: str, parts: list, labels: Tensor | None, c
                              f"put all of them into one folder without class folders to train without labels")
     cut = _cut(None if labels is None else labels[pool], len(pool), shares, seed)
     return pool[cut[split]]
-
-
-def _list_files(path: Path) -> list[tuple[str, tuple]]:
-    """Return (name inside, what tells whether it changed) of each file, sorted, hidden ones left out."""
-    if path.is_file():
-        try:
-            with zipfile.ZipFile(path) as archive:
-                files = [(info.filename, (info.CRC, info.file_size)) for info in archive.infolist()
-                         if not info.is_dir()]
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(f"{path} is not a zip that can be read ({error}); if a download broke off, fetch it "
-                             f"again") from error
-    else:
-        files = [(file.relative_to(path).as_posix(), (file.stat().st_mtime_ns, file.stat().st_size))
-                 for file in path.rglob("*") if file.is_file()]
-    return sorted(entry for entry in files
-                  if not any(step.startswith((".", "__MACOSX")) for step in PurePosixPath(entry[0]).parts))
-
-
-def _sort_out(path: Path, names: list[str]) -> tuple[list, list[int] | None, tuple[str, ...], list[str]]:
-    """Return split folder (or None), label and name of each image, as its path tells."""
-    if not names:
-        raise ValueError(f"{path} is empty; it should hold images, or one folder of images a class")
-    images = [name for name in names if name.lower().endswith(_IMAGE_ENDINGS)]
-    if not images:
-        raise ValueError(f"{path} holds {len(names)} files but no images (first: {names[0]}); images end in "
-                         f"{' '.join(_IMAGE_ENDINGS)}")
-    steps = [PurePosixPath(name).parts for name in images]
-    while len({step[0] for step in steps}) == 1 and min(map(len, steps)) > 2:
-        steps = [step[1:] for step in steps]  # NAME/train/cat/1.jpg and data/cat/1.jpg: the outer folder says nothing
-    parts: list = [None] * len(steps)
-    tops = {step[0].lower() for step in steps}
-    if "train" in tops and tops <= set(_SPLIT_FOLDERS):
-        parts = [_SPLIT_FOLDERS[step[0].lower()] for step in steps]
-        steps = [step[1:] for step in steps]
-    if all(len(step) == 1 for step in steps):
-        return parts, None, (), images
-    loose = sum(len(step) == 1 for step in steps)
-    if loose:
-        warnings.warn(f"{loose} images in {path} lie outside the class folders and are left out", stacklevel=5)
-        keep = [i for i, step in enumerate(steps) if len(step) > 1]
-        parts, steps, images = ([values[i] for i in keep] for values in (parts, steps, images))
-    classes = tuple(sorted({step[0] for step in steps}))
-    places = {name: index for index, name in enumerate(classes)}
-    return parts, [places[step[0]] for step in steps], classes, images
-
-
-class _Reader:
-    """Gives the bytes of a file in a folder or zip; one zip handle serves all threads (zipfile locks its reads)."""
-
-    def __init__(self, path: Path):
-        self.path, self.archive = path, zipfile.ZipFile(path) if path.is_file() else None
-
-    def __call__(self, name: str) -> io.BytesIO:
-        return io.BytesIO(self.archive.read(name) if self.archive else (self.path / name).read_bytes())
-
-
-def _usual_size(path: Path, names: list[str]) -> int:
-    read, sides = _Reader(path), []
-    for name in names[:: max(1, len(names) // 50)]:
-        try:
-            sides.append(min(Image.open(read(name)).size))
-        except (OSError, ValueError, zipfile.BadZipFile, Image.DecompressionBombError):
-            continue
-    return int(np.clip(np.median(sides), 16, 96)) if sides else 32
-
-
-def _decode_all(path: Path, names: list[str], size: int) -> tuple[Tensor, dict[int, str]]:
-    read = _Reader(path)
-    images = np.zeros((len(names), 3, size, size), np.uint8)
-    bad: dict[int, str] = {}
-
-    def decode(indices: range) -> int:
-        for index in indices:
-            try:
-                images[index] = _decode(read(names[index]), size)
-            except (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile,
-                    Image.DecompressionBombError) as error:
-                bad[index] = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
-        return len(indices)
-
-    blocks = [range(start, min(start + 256, len(names))) for start in range(0, len(names), 256)]
-    with tqdm(desc=f"reading {path.name}", total=len(names), unit="image", disable=len(names) < 1000,
-              leave=False) as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done in pool.map(decode, blocks):
-            bar.update(done)
-    return torch.from_numpy(images), bad
-
-
-def _decode(file: io.BytesIO, size: int) -> np.ndarray:
-    image = Image.open(file)
-    image.draft("RGB", (size, size))  # lets JPEG decode at a half, a quarter or an eighth: large photos load faster
-    if image.getexif():
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit greyscale
-        image = Image.fromarray((np.asarray(image, np.float32) / 257).clip(0, 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")  # transparent parts become white, as on a page
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
-    if image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR, centering=(0.5, 0.5))
-    return np.asarray(image).transpose(2, 0, 1)

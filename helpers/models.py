@@ -102,9 +102,11 @@ class _Block(nn.Module):
         self.norm1 = nn.BatchNorm2d(out_dim)
         self.conv2 = nn.Conv2d(out_dim, out_dim, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_dim)
-        self.shortcut = nn.Identity() if stride == 1 and in_dim == out_dim else nn.Sequential(
-            nn.AvgPool2d(stride) if stride > 1 else nn.Identity(), nn.Conv2d(in_dim, out_dim, 1, bias=False),
-            nn.BatchNorm2d(out_dim))
+        self.shortcut = nn.Identity()
+        if stride > 1 or in_dim != out_dim:
+            # ceil_mode: odd sides give as many pixels as the strided convolution does.
+            self.shortcut = nn.Sequential(nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False),
+                                          nn.Conv2d(in_dim, out_dim, 1, bias=False), nn.BatchNorm2d(out_dim))
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(self.norm1(self.conv1(x)))

@@ -18,7 +18,7 @@ from helpers.artifacts import write_aside
 from helpers.data import ImageSet
 from helpers.evaluation import extract_features, knn_accuracy
 from helpers.metrics import contrastive_rank, spread
-from helpers.runtime import hardware, versions
+from helpers.runtime import versions
 
 COLUMNS = ("step", "epoch", "seconds", "loss", "top1", "mean_rank", "spread", "lr", "knn")
 ROWS = 100  # rows of metrics.csv in a whole run, about
@@ -31,7 +31,7 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = path
 
-    def prepare(self, record: dict, resume: bool) -> None:
+    def prepare(self, record: dict, hardware: str, resume: bool) -> None:
         """Write run.json for a new run, or check that the run to resume is this one.
 
         Raises:
@@ -41,13 +41,14 @@ class RunFolder:
             left.unlink()
         there = self.path / "run.json"
         if not there.exists():
-            self._write("run.json", json.dumps(record | {"hardware": hardware(), "versions": versions()}, indent=1))
+            self._write("run.json", json.dumps(record | {"hardware": hardware, "versions": versions()}, indent=1))
             return
         if not resume:
             raise ValueError(f"{self.path} already holds a run; add --resume to go on with it, or choose another "
                              f"folder with --out")
         before = self.read()
-        old, new = ({**r["settings"], "data": r["data"], "images": r["images"]} for r in (before, record))
+        old, new = ({**r["settings"], **{k: v for k, v in r.items() if k in record and k != "settings"}}
+                    for r in (before, record))
         changed = [f"{name} {old.get(name)!r}, not {new[name]!r}" for name in new if old.get(name) != new[name]]
         if changed:
             raise ValueError(f"the run in {self.path} was made with {'; '.join(changed)}: resume it as it was, or "
@@ -64,21 +65,26 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise ValueError(f"{self.path} holds no run that could be resumed (no readable run.json)") from error
 
-    def checkpoint(self) -> Path | None:
+    def checkpoint(self, module: L.LightningModule) -> Path | None:
         """Return the checkpoint to resume from, None where the run was killed before the first was kept.
 
         Raises:
-            ValueError: If it is not a checkpoint.
+            ValueError: If it is not a checkpoint, or one of another network.
         """
         path = self.path / "last.ckpt"
         if not path.exists():
             return None
         try:
             kept = torch.load(path, map_location="meta", weights_only=True, mmap=True)  # runs no code from the file
-            kept["global_step"], kept["state_dict"]
-        except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            kept["global_step"]
+            shapes = {name: tensor.shape for name, tensor in kept["state_dict"].items()}
+        except (OSError, RuntimeError, LookupError, TypeError, AttributeError, EOFError,
+                pickle.UnpicklingError) as error:
             raise ValueError(f"{path} is not a checkpoint that can be resumed; remove it to start this run from its "
                              f"beginning") from error
+        if shapes != {name: tensor.shape for name, tensor in module.state_dict().items()}:
+            raise ValueError(f"{path} holds another encoder or head than these settings ask for; resume the run as it "
+                             f"was, or start another with a new --out")
         return path
 
     def write_metrics(self, history: list[dict]) -> None:
@@ -96,13 +102,13 @@ class RunFolder:
 class Recorder(L.Callback):
     """Lightning callback: logs, measures kNN, keeps the run, shows progress, ends cleanly when interrupted."""
 
-    def __init__(self, settings, folder: RunFolder | None, images: ImageSet, val: ImageSet | None, evaluations: int,
-                 keep_seconds: float, monitor: Callable[[list[dict]], None] | None, progress: bool):
-        self.settings, self.folder, self.keep_seconds = settings, folder, keep_seconds
+    def __init__(self, folder: RunFolder | None, images: ImageSet, val: ImageSet | None, evaluations: int,
+                 keep_seconds: float, monitor: Callable[[list[dict]], None] | None, progress: bool, hardware: str):
+        self.folder, self.keep_seconds, self.hardware = folder, keep_seconds, hardware
         self.monitor, self.progress, self.evaluations = monitor, progress, evaluations
         self.name = images.name
         self.history: list[dict] = []
-        self.stopped, self._before, self._old_handler, self._bar = False, 0.0, None, None
+        self.stopped, self._before, self._old_handlers, self._bar = False, 0.0, {}, None
         self._bank = self._queries = None
         if images.labels is not None and val is not None and val.labels is not None and evaluations > 0:
             chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:KNN_BANK]
@@ -116,19 +122,24 @@ class Recorder(L.Callback):
     def load_state_dict(self, state: dict) -> None:
         self.history, self._before = list(state["history"]), state["seconds"]
 
+    def plan(self, total_steps: int) -> None:
+        """Set how many steps lie between two rows, and between two measurements of kNN, which are rows too."""
+        self.log_every = max(1, total_steps // ROWS)
+        rows = max(1, total_steps // self.log_every)
+        self.knn_every = self.log_every * max(1, round(rows / max(1, self.evaluations)))
+
     def card(self) -> dict:
         """Return what belongs beside the weights: data, hardware, versions, minutes, and the last kNN accuracy."""
         measured = [row["knn"] for row in self.history if row.get("knn") is not None]
-        return {"data": self.name, "hardware": hardware(), "versions": versions(),
+        return {"data": self.name, "hardware": self.hardware, "versions": versions(),
                 "seconds": round(self._seconds(), 1), "val_knn": measured[-1] if measured else None}
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._started = self._kept = time.monotonic()
-        self._log_every = max(1, module.total_steps // ROWS)
-        rows = max(1, module.total_steps // self._log_every)
-        self._knn_every = self._log_every * max(1, round(rows / max(1, self.evaluations)))
+        self.plan(module.total_steps)
         if threading.current_thread() is threading.main_thread():
-            self._old_handler = signal.signal(signal.SIGINT, self._interrupt)
+            self._old_handlers = {number: signal.signal(number, self._interrupt)
+                                  for number in (signal.SIGINT, signal.SIGTERM)}
         if trainer.is_global_zero:
             self._bar = tqdm(total=module.total_steps, initial=trainer.global_step, desc="pretraining", unit="step",
                              disable=not self.progress, mininterval=0.5, dynamic_ncols=True)
@@ -141,13 +152,14 @@ class Recorder(L.Callback):
         step, last = trainer.global_step, trainer.global_step == module.total_steps
         if self._bar is not None:
             self._bar.update(step - self._bar.n)
-        if step % self._log_every == 0 or last:
-            self._log(trainer, module, step, measure=step % self._knn_every == 0 or last)
+        if step % self.log_every == 0 or last:
+            self._log(trainer, module, step, measure=step % self.knn_every == 0 or last)
         stop = self.stopped
         keep = self.folder is not None and time.monotonic() - self._kept > self.keep_seconds
-        if trainer.world_size > 1:  # the clocks of several processes differ, and all must do the same
-            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
-            keep = trainer.strategy.broadcast(keep)
+        if trainer.world_size > 1:  # clocks differ and one process gets the signal, but all must do the same
+            if step % 10 and not last:
+                return
+            stop, keep = (trainer.strategy.reduce_boolean_decision(wish, all=False) for wish in (stop, keep))
         if self.folder is not None and (keep or stop or last):
             self._keep(trainer)
         if stop:
@@ -163,14 +175,13 @@ class Recorder(L.Callback):
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
-        if self._old_handler is not None:
-            signal.signal(signal.SIGINT, self._old_handler)
-            self._old_handler = None
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+        self._old_handlers = {}
         self._before, self._started = self._seconds(), None
 
     def _interrupt(self, *_) -> None:
         if self.stopped:  # asked a second time: at once
-            signal.signal(signal.SIGINT, self._old_handler or signal.default_int_handler)
             raise KeyboardInterrupt
         self.stopped = True
 
@@ -179,7 +190,7 @@ class Recorder(L.Callback):
         return self._before + (time.monotonic() - started if started is not None else 0.0)
 
     def _log(self, trainer: L.Trainer, module: L.LightningModule, step: int, measure: bool) -> None:
-        loss, projections = module.latest
+        loss, projections = module.latest  # with several processes: this one's share of the batch
         top1, rank = contrastive_rank(projections)
         row = {"step": step, "epoch": step / module.steps_per_epoch, "seconds": self._seconds(), "loss": loss.item(),
                "top1": top1.item(), "mean_rank": rank.item(), "spread": spread(projections).item(),

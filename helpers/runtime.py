@@ -77,13 +77,13 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def hardware(device: torch.device | None = None) -> str:
+def hardware(device: torch.device | None = None, precision: str | None = None) -> str:
     """Return one line that names what a result was measured on, such as "AMD EPYC, 2 cores, CPU bf16-mixed"."""
     device = device or pick_device()
     line = f"{processor_name()}, {usable_cores()} cores"
     if device.type == "cuda":
         line += f", {torch.cuda.get_device_name(device)}"
-    return f"{line}, {device.type.upper()} {pick_precision(device)}"
+    return f"{line}, {device.type.upper()} {precision or pick_precision(device)}"
 
 
 def versions() -> dict[str, str]:

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import lightning as L
 import torch
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from helpers.artifacts import CHECKPOINTS, load_tensors, save_tensors, sha256
+from helpers.artifacts import CHECKPOINTS, load_tensors, save_tensors, sha256, sha256_of
 from helpers.augmentations import Augment
 from helpers.data import ImageSet
 from helpers.losses import nt_xent, nt_xent_across_ranks, nt_xent_in_blocks
 from helpers.models import ProjectionHead, build_encoder
 from helpers.recording import Recorder, RunFolder
-from helpers.runtime import pick_device, pick_precision
+from helpers.runtime import hardware, pick_device, pick_precision
 from helpers.settings import PRESETS, Settings, settings_for
 
 __all__ = ["PRESETS", "Pretrained", "Settings", "SimCLR", "load_pretrained", "pretrain", "settings_for"]
@@ -61,8 +61,7 @@ class SimCLR(L.LightningModule):
     def train_dataloader(self) -> "Steps":
         return Steps(self.trainer.global_step, self.total_steps)
 
-    def training_step(self, step: Tensor) -> Tensor:
-        step = int(step)
+    def training_step(self, step: int) -> Tensor:
         # Pixels and the loss keep 32 bits: autocast would round them to 8 in the crop and in the similarities.
         with torch.autocast(self.device.type, enabled=False):
             views = self.two_views(step)  # (2N, 3, H, W)
@@ -105,7 +104,7 @@ class SimCLR(L.LightningModule):
         if s.optimizer == "adamw":
             optimizer = torch.optim.AdamW(groups, s.peak_lr, fused=True)
         elif s.optimizer == "sgd":
-            optimizer = torch.optim.SGD(groups, s.peak_lr, momentum=0.9)
+            optimizer = torch.optim.SGD(groups, s.peak_lr, momentum=0.9, fused=True)
         else:
             optimizer = _lars(groups, s.peak_lr)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_factor)
@@ -130,7 +129,7 @@ class Steps:
         self.start, self.stop = start, stop
 
     def __iter__(self):
-        return iter(torch.arange(self.start, self.stop))
+        return iter(range(self.start, self.stop))
 
     def __len__(self) -> int:
         return self.stop  # Lightning counts the steps before a resume too
@@ -186,9 +185,11 @@ def load_pretrained(name: str | Path) -> Pretrained:
         path = CHECKPOINTS / f"{name}.safetensors"
         if path.is_file() and sha256(path) != shipped[str(name)]:
             raise ValueError(f"{path} is not the file that ships with the course (its SHA-256 differs); restore it, "
-                             f"for example with: git checkout -- {path.name}")
+                             f"for example with: git checkout -- data/checkpoints/{path.name}")
     elif path.is_dir():
         path = path / "encoder.safetensors"
+        if not path.exists():
+            raise FileNotFoundError(f"the run in {path.parent} left no encoder yet; go on with it (--resume) first")
     elif not path.exists():
         raise FileNotFoundError(f"there is no encoder {str(name)!r}; shipped are {', '.join(shipped) or 'none'}, and "
                                 f"a run's folder or .safetensors file can be given by its path")
@@ -243,23 +244,30 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
     if settings.batch_size > len(images):
         raise ValueError(f"a batch of {settings.batch_size} needs as many images, but there are {len(images)}; choose "
                          f"--batch-size {2 ** int(math.log2(max(2, len(images))))} or less")
-    if settings.batch_size % ranks or settings.batch_size // ranks < 2:
-        raise ValueError(f"a batch of {settings.batch_size} cannot be shared evenly by {ranks} devices")
+    if ranks < 1 or settings.batch_size % ranks or settings.batch_size // ranks < 2:
+        raise ValueError(f"a batch of {settings.batch_size} cannot be shared by {devices} x {num_nodes} devices, at "
+                         f"least 2 images and the same number each; change --batch-size or --devices")
+    if images.images.shape[2] != settings.image_size:
+        raise ValueError(f"the images have {images.images.shape[2]} px a side and the settings say "
+                         f"{settings.image_size}; load them with size={settings.image_size}, or change image_size")
     module = SimCLR(settings, images.images, loss)
     if start is not None:
         _start_from(module, start)
     precision = pick_precision(chosen) if settings.precision == "auto" else settings.precision
     folder = None if out is None else RunFolder(Path(out))
-    if folder and rank_zero_only.rank == 0:  # Lightning starts the other processes from within the first one's fit
-        folder.prepare({"settings": asdict(settings), "data": images.name, "images": len(images)}, resume)
-    recorder = Recorder(settings, folder, images, val, evaluations, keep_seconds, monitor, progress)
+    record = {"settings": asdict(settings), "data": images.name, "images": len(images),
+              "images_sha256": sha256_of(images.images), "precision": precision, "processes": ranks,
+              "start": "" if start is None else sha256_of(*start.encoder.state_dict().values())}
+    recorder = Recorder(folder, images, val, evaluations, keep_seconds, monitor, progress, hardware(chosen, precision))
     with _quiet():
-        trainer = L.Trainer(
+        trainer = _trainer(
             accelerator={"cuda": "gpu"}.get(chosen.type, chosen.type), devices=devices, num_nodes=num_nodes,
             precision=precision, max_epochs=1, limit_val_batches=0, num_sanity_val_steps=0, callbacks=[recorder],
             sync_batchnorm=ranks > 1 and chosen.type == "cuda", use_distributed_sampler=False, logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
-        last = folder.checkpoint() if folder and resume else None
+        if folder and trainer.is_global_zero:  # the first process; Lightning starts the others from within its fit
+            folder.prepare(record, recorder.hardware, resume)
+        last = folder.checkpoint(module) if folder and resume else None
         trainer.fit(module, ckpt_path=last, weights_only=True)
     module.cpu()
     result = Pretrained(module.encoder.eval(), module.head.eval(), recorder.history, settings,
@@ -267,6 +275,14 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
     if folder and trainer.is_global_zero:
         result.save(folder.path / "encoder.safetensors")
     return result
+
+
+def _trainer(**options) -> L.Trainer:
+    try:
+        return L.Trainer(**options)
+    except MisconfigurationException as error:
+        raise ValueError(f"this machine cannot train with {options['devices']} devices of kind "
+                         f"{options['accelerator']!r}: {str(error).splitlines()[0].strip()}") from error
 
 
 def _start_from(module: SimCLR, start: Pretrained) -> None:

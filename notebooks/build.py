@@ -31,8 +31,9 @@ from pathlib import Path
 folders = [Path.cwd(), *Path.cwd().parents, Path.cwd() / "simclr-course"]
 root = next((folder for folder in folders if (folder / "helpers" / "simclr.py").exists()), None)
 if root is None:
-    root = folders[-1]
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", os.environ["COURSE_REPOSITORY"], str(root)], check=True)
+    root, address = folders[-1], os.environ.get("COURSE_REPOSITORY")
+    assert address, "the course's folder is not here: set os.environ['COURSE_REPOSITORY'] to its repository's address"
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, str(root)], check=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "lightning>=2.6.6"], check=True)
 sys.path.insert(0, str(root))'''
 

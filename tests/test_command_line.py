@@ -6,9 +6,11 @@ import sys
 import zipfile
 
 import pytest
+import torch
 from PIL import Image
 
 from helpers.__main__ import main
+from helpers.simclr import load_pretrained
 
 SMOKE = ["train", "--preset", "smoke", "--limit", "128", "--no-progress"]
 
@@ -124,24 +126,56 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path, capsys, monkeypatch):
     """The run's last kept state stays; the error says what to do."""
     from helpers import recording
 
-    assert main([*SMOKE, "--out", str(tmp_path / "run")]) == 0
-    before = (tmp_path / "run" / "last.ckpt").read_bytes()
+    keep, write = ["--keep-seconds", "0"], recording.RunFolder.write_metrics
+    assert main([*SMOKE, *keep, "--out", str(tmp_path / "whole")]) == 0
 
     def full(self, history):
-        raise OSError("cannot write metrics.csv: No space left on device; free some space or choose another folder")
+        if history[-1]["step"] == 3:
+            raise OSError("cannot write metrics.csv: No space left on device; free some space")
+        write(self, history)
 
-    monkeypatch.setattr(recording.RunFolder, "write_metrics", full)
-    (tmp_path / "run" / "last.ckpt").unlink()
-    (tmp_path / "run" / "last.ckpt").write_bytes(before)
-    assert main([*SMOKE, "--out", str(tmp_path / "other")]) == 2
-    assert "No space left" in capsys.readouterr().err
-    assert (tmp_path / "run" / "last.ckpt").read_bytes() == before
+    with monkeypatch.context() as patch:
+        patch.setattr(recording.RunFolder, "write_metrics", full)
+        assert main([*SMOKE, *keep, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "No space left" in error
+    assert "\n" not in error
+    assert main([*SMOKE, *keep, "--out", str(tmp_path / "run"), "--resume"]) == 0
+    one, other = (load_pretrained(tmp_path / name).encoder.state_dict() for name in ("whole", "run"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_doctor(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert all(word in out for word in ("processor", "device", "torch", "all is well"))
+
+
+def test_doctor_works_where_packages_are_missing():
+    """Run with torch and lightning hidden: no traceback, but what to install."""
+    program = """
+import sys, importlib.metadata as metadata
+real = metadata.version
+def version(name):
+    if name in ("torch", "lightning"): raise metadata.PackageNotFoundError(name)
+    return real(name)
+metadata.version = version
+sys.modules["torch"] = sys.modules["lightning"] = None
+from helpers.__main__ import main
+sys.exit(main(["doctor"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
+                          env=os.environ | {"PYTHONPATH": "."})
+    assert done.returncode == 1
+    assert "lightning is missing: pip install -r requirements.txt" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_word_that_is_no_number_is_one_line(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["train", "--batch-size", "many"])
+    assert done.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_doctor_names_what_is_missing(capsys, monkeypatch):

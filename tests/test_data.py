@@ -91,6 +91,36 @@ def test_plain_images_have_no_labels(tmp_path):
     assert len(found) + len(load(str(tmp_path), "val")) + len(load(str(tmp_path), "test")) == 6
 
 
+def test_stray_images_and_folders_mix_nothing_up(tmp_path):
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            for index in range(8):
+                write(tmp_path / "set" / split / name / f"{index}.png", (index, 0, 0 if split == "train" else 99))
+    write(tmp_path / "set" / "logo.png", (9, 9, 9))
+    write(tmp_path / "set" / "extra" / "a" / "1.png", (8, 8, 8))
+    with pytest.warns(UserWarning, match="left out"):
+        train, test = load(str(tmp_path / "set")), load(str(tmp_path / "set"), "test")
+    assert train.classes == ("a", "b")
+    assert (train.images[:, 2] == 0).all()
+    assert (test.images[:, 2] == 99).all()
+
+
+def test_a_zip_of_one_folder_of_plain_images_has_no_labels(tmp_path):
+    for index in range(9):
+        write(tmp_path / "holiday" / f"{index}.png", (index, 0, 0))
+    assert load(str(zipped(tmp_path / "holiday", tmp_path / "x.zip"))).labels is None
+
+
+def test_non_ascii_names_nested_and_hidden(tmp_path):
+    for index in range(6):
+        write(tmp_path / "Bilder ü" / "Katze 猫" / "tief" / f"é{index}.JPG", (index, 0, 0))
+        write(tmp_path / "Bilder ü" / "Hund" / f"{index}.PNG", (0, index, 0))
+        write(tmp_path / "Bilder ü" / ".hidden" / f"{index}.png", (0, index, 0))
+    found = load(str(tmp_path / "Bilder ü"))
+    assert found.classes == ("Hund", "Katze 猫")
+    assert len(found) == 8
+
+
 def test_every_kind_of_picture_becomes_rgb(tmp_path):
     rng = np.random.default_rng(0)
     photo = Image.fromarray(rng.integers(0, 255, (60, 40, 3), np.uint8))

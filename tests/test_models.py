@@ -11,7 +11,7 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-@pytest.mark.parametrize("size", [16, 32, 64, 96])
+@pytest.mark.parametrize("size", [8, 16, 20, 28, 32, 50, 64, 90, 96, 224])
 def test_tiny_is_about_a_million_parameters(size):
     encoder = build_encoder("tiny", size)
     assert 0.6e6 < count(encoder) < 1.4e6

@@ -144,6 +144,8 @@ def test_a_stopped_run_is_usable_and_resumes_to_the_same_bits(images, tmp_path):
     resumed = run(images, out=tmp_path / "run", resume=True)
     assert not resumed.interrupted
     assert_same_weights(whole, resumed)
+    kept = len(stopped.history)
+    assert resumed.history[:kept] == stopped.history, "it started again instead of going on: the times differ"
     drop_time = [[{k: v for k, v in row.items() if k != "seconds"} for row in r.history] for r in (whole, resumed)]
     assert drop_time[0] == drop_time[1]
     assert (tmp_path / "run" / "metrics.csv").read_text().count("\n") == 11
@@ -154,7 +156,7 @@ def test_resuming_a_finished_run_changes_nothing(images, tmp_path):
     assert_same_weights(one, run(images, out=tmp_path / "run", resume=True))
 
 
-TRAIN = [sys.executable, "-m", "helpers", "train", "--preset", "smoke", "--limit", "320", "--epochs", "3",
+TRAIN = [sys.executable, "-m", "helpers", "train", "--preset", "smoke", "--limit", "640", "--epochs", "6",
          "--no-progress", "--device", "cpu", "--keep-seconds", "0"]
 
 
@@ -168,9 +170,13 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
         time.sleep(0.05)
     process.kill()
     process.wait()
-    assert not (tmp_path / "run" / "encoder.safetensors").exists()
+    kept = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert 0 < kept["global_step"] < 120
     subprocess.run([*TRAIN, "--out", str(tmp_path / "run"), "--resume"], check=True, capture_output=True)
-    assert_same_weights(load_pretrained(tmp_path / "whole"), load_pretrained(tmp_path / "run"))
+    whole, resumed = load_pretrained(tmp_path / "whole"), load_pretrained(tmp_path / "run")
+    assert_same_weights(whole, resumed)
+    before = kept["callbacks"]["Recorder"]["history"]
+    assert resumed.history[:len(before)] == before, "it started again instead of going on: the times differ"
 
 
 def gradients(model, views, loss):
@@ -242,7 +248,8 @@ def test_a_run_can_start_from_weights(images):
     ({"batch_size": 1}, "no negatives"), ({"temperature": 0}, "temperature must be above 0"),
     ({"temperature": math.nan}, "temperature must be above 0"), ({"lr": -1}, "lr must be above 0"),
     ({"epochs": 0}, "epochs must be above 0"), ({"encoder": "vgg"}, "unknown encoder 'vgg'"),
-    ({"head": "deep"}, "unknown head"), ({"optimizer": "adam"}, "choose adamw"), ({"crop_min": 0}, "crop_area"),
+    ({"head": "deep"}, "unknown head"), ({"warmup_epochs": math.nan}, "warmup_epochs must be 0 or more"),
+    ({"optimizer": "adam"}, "choose adamw"), ({"crop_min": 0}, "crop_area"),
     ({"color_strength": -1}, "color_strength"), ({"precision": "8"}, "unknown precision")])
 def test_impossible_settings_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message) as refusal:
@@ -265,8 +272,33 @@ def test_fewer_images_than_a_batch(images):
 
 
 def test_a_batch_that_devices_cannot_share(images):
-    with pytest.raises(ValueError, match="cannot be shared evenly by 5 devices"):
-        run(images, QUICK, devices=5)
+    for devices in (0, 5, 32):
+        with pytest.raises(ValueError, match=f"cannot be shared by {devices} x 1 devices"):
+            run(images, QUICK, devices=devices)
+
+
+def test_images_of_another_size_than_the_settings_say(images):
+    with pytest.raises(ValueError, match="32 px a side and the settings say 64; load them with size=64"):
+        run(images, Settings(batch_size=32, image_size=64))
+
+
+def test_a_checkpoint_of_another_network_is_refused(images, tmp_path):
+    run(images, out=tmp_path / "a")
+    run(images, Settings(**{**vars(QUICK), "head_dim": 64}), out=tmp_path / "b")
+    (tmp_path / "a" / "last.ckpt").write_bytes((tmp_path / "b" / "last.ckpt").read_bytes())
+    with pytest.raises(ValueError, match="another encoder or head"):
+        run(images, out=tmp_path / "a", resume=True)
+
+
+def test_knn_is_measured_evenly_when_rows_are_not_every_step(images):
+    """147 steps: rows every step; 1,155 as the laptop preset has: rows every 11, kNN every 13 rows."""
+    from helpers.recording import Recorder
+
+    for steps in (147, 1155, 2457):
+        recorder = Recorder(None, images, None, 8, 30, None, False, "")
+        recorder.plan(steps)
+        measured = [s for s in range(1, steps + 1) if s % recorder.log_every == 0 and s % recorder.knn_every == 0]
+        assert 7 <= len(measured) <= 9
 
 
 def test_a_run_is_never_overwritten_or_resumed_as_another(images, tmp_path):

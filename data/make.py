@@ -1,9 +1,10 @@
-"""Make the files that ship in data/: python data/make.py shapes-tiny | laptop | clinic (see data/README.md).
+"""Make the files that ship in data/: python data/make.py shapes-tiny | laptop | clinic | figures (see data/README.md).
 
 Each run keeps its folder in runs/ and is not repeated when it is there already; a killed one is resumed.
 """
 
 import argparse
+import base64
 import csv
 import json
 import sys
@@ -20,6 +21,7 @@ from helpers.artifacts import CHECKPOINTS, RESULTS, sha256, write_aside
 from helpers.data import load
 from helpers.evaluation import evaluate
 from helpers.losses import nt_xent
+from helpers.metrics import mean_interval
 from helpers.models import build_encoder
 from helpers.simclr import Pretrained, Settings, pretrain, settings_for
 
@@ -52,7 +54,7 @@ def make_laptop(photos: str, seeds: int) -> None:
     rows = []
     for data, name in ((photos, "CIFAR-10"), ("shapes", "shapes")):
         parts = [load(data, split) for split in ("train", "val", "test")]
-        label = "shapes" if data == "shapes" else "cifar10" if data == "cifar10" else f"{name} re-compressed as JPEG"
+        label = name if data in ("shapes", "cifar10") else f"{name} (JPEG)"
         for seed in range(seeds):
             settings = settings_for("laptop", data, seed=seed)
             torch.manual_seed(seed)
@@ -70,13 +72,47 @@ def make_laptop(photos: str, seeds: int) -> None:
                 is_run = isinstance(found, Pretrained)
                 scores = evaluate(found.encoder if is_run else found, *parts)
                 card = found.card if is_run else {}
-                rows.append({"data": label, "condition": f"{name}, {condition}", "seed": seed, **scores,
+                rows.append({"data": label, "condition": condition, "seed": seed, **scores,
                              "test_images": len(parts[2]), "minutes": round(card.get("seconds", 0) / 60, 2) or "",
                              "epochs": runs[condition].epochs if condition in runs else "",
                              "hardware": card.get("hardware", ""),
                              "torch": card.get("versions", {}).get("torch", "")})
                 print(rows[-1], flush=True)
         write_rows("laptop.csv", rows)
+    readme = RESULTS.parent.parent / "README.md"
+    with write_aside(readme) as aside:
+        aside.write_text(with_results(readme.read_text()))
+
+
+def with_results(readme: str) -> str:
+    """Return the README with its table of results made from laptop.csv."""
+    with (RESULTS / "laptop.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    columns = ("images", "representation", "kNN", "linear probe, 5,000 labels", "seeds", "minutes to train")
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for key in dict.fromkeys((row["data"], row["condition"]) for row in rows):
+        group = [row for row in rows if (row["data"], row["condition"]) == key]
+        cells = []
+        for score in ("knn", "probe"):
+            mean, width = mean_interval([float(row[score]) for row in group])
+            cells.append(f"{mean:.1%}" if len(group) == 1 else f"{mean:.1%} ± {width:.1%}")
+        minutes = [float(row["minutes"]) for row in group if row["minutes"]]
+        cells += [str(len(group)), f"{max(minutes):.1f}" if minutes else ""]
+        lines.append(f"| {' | '.join([*key, *cells])} |")
+    start, end = "<!-- results -->\n", "<!-- /results -->"
+    before, after = readme.split(start)[0], readme.split(end)[1]
+    return before + start + "\n".join(lines) + "\n" + end + after
+
+
+def make_figures() -> None:
+    """The README's picture: the neighbours that the solution of notebook 00 shows."""
+    cells = json.loads((RESULTS.parent.parent / "notebooks" / "solutions" / "00_welcome.ipynb").read_text())["cells"]
+    pictures = [output["data"]["image/png"] for cell in cells for output in cell.get("outputs", [])
+                if "image/png" in output.get("data", {})]
+    figures = RESULTS.parent.parent / "slides" / "figures"
+    with write_aside(figures / "neighbors.png") as aside:
+        aside.write_bytes(base64.b64decode(pictures[-1]))
+
 
 
 def pull_only(projections: Tensor, temperature: float) -> Tensor:
@@ -120,7 +156,7 @@ def write_rows(name: str, rows: list[dict]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make the files that ship in data/.")
-    parser.add_argument("what", choices=("shapes-tiny", "laptop", "clinic"))
+    parser.add_argument("what", choices=("shapes-tiny", "laptop", "clinic", "figures"))
     parser.add_argument("--photos", default="cifar10", help="cifar10, or a zip of its class folders")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
@@ -128,5 +164,7 @@ if __name__ == "__main__":
         make_shapes_tiny()
     elif options.what == "laptop":
         make_laptop(options.photos, options.seeds)
-    else:
+    elif options.what == "clinic":
         make_clinic()
+    else:
+        make_figures()

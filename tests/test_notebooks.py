@@ -71,6 +71,14 @@ def test_student_notebook_runs_unsolved_in_fast_mode(name):
     assert printed.count("not done yet") == exercises
 
 
+def test_the_readmes_table_is_what_the_results_say():
+    sys.path.insert(0, str(ROOT / "data"))
+    import make
+
+    readme = (ROOT / "README.md").read_text()
+    assert make.with_results(readme) == readme, "run: python data/make.py laptop"
+
+
 @pytest.mark.parametrize("place", ["notebooks", "."])
 def test_set_up_cell_finds_the_course(place):
     program = build.SETUP + "\nimport helpers.runtime; print(helpers.runtime.__file__)"

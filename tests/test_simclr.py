@@ -259,7 +259,7 @@ def test_impossible_settings_are_refused(wrong, message):
 
 def test_presets_fit_their_data():
     assert set(PRESETS) == {"smoke", "laptop", "colab", "paper"}
-    assert settings_for("laptop", "shapes").gray_p == 0.5
+    assert settings_for("laptop", "shapes").gray_p == 0.7
     assert settings_for("laptop", "cifar10").gray_p == 0.2
     assert settings_for("laptop", "cifar10", color_strength=0.7).color_strength == 0.7
     with pytest.raises(ValueError, match="unknown preset 'desktop'; choose smoke"):

@@ -4,7 +4,7 @@
 # **Does my machine work, and where are we going?**
 #
 # You will check your machine, look at the first images, and see in one picture what this course is about: a network
-# that sorts images by what they show, and has never been told what they show.
+# that groups images by what they show, and has never been told what they show.
 #
 # *1 minute on two CPU cores. You should know some Python, and what a convolutional network and a gradient are.*
 
@@ -21,37 +21,37 @@ for name, value in environment().items():
     print(f"{name:>14}  {value}")
 
 # %% [markdown]
-# Is something `missing`? In a terminal, `python -m helpers doctor` says what to do about it.
+# Is something `missing`? Run `.venv/bin/python -m helpers doctor` in a terminal, in the course's folder: it says what to do.
 
 # %% [markdown]
 # ## Where are we going?
 #
 # Labels are expensive: somebody has to look at every image. Images without labels are everywhere. **Self-supervised
-# learning** learns from images alone, and needs labels only at the very end, and only a few of them. This course follows
-# one such method all the way, **SimCLR** (Chen et al., 2020):
+# learning** learns from the images alone; labels come in only at the end, for the task that one really wants to solve. This
+# course follows one such method all the way, **SimCLR** (Chen et al., 2020):
 #
 # | | notebook | question |
 # |---|---|---|
 # | 00 | welcome | does my machine work, and where are we going? |
 # | 04 | train_simclr | how is it trained, on a laptop and on a GPU, and how do I know that it learns? |
 #
-# Two symbols will come back everywhere. The **encoder** $f$ turns an image into a list of numbers, its **representation**
-# $h$. A good encoder gives similar $h$ to images that show the same kind of thing.
+# Two symbols will come back everywhere. The **encoder** $f$ is a network that turns an image into a list of numbers, its
+# **representation** $h$. A good encoder gives similar $h$ to images that show the same kind of thing.
 
 # %% [markdown]
 # ## The first images
 #
 # The course draws its own images, so that nothing has to be downloaded and every fact about them is known. There are ten
-# shapes, each in any colour, size, place, angle and light, on any ground.
+# shapes, each in a random colour, size, position, tilt (up to 30°) and light, on a random background.
 
 # %%
 from helpers.data import load
 from helpers.plotting import show_images
 from helpers.widgets.picture import picture
 
-train, test = load("shapes", "train"), load("shapes", "test")
-first = [int((test.labels == label).nonzero()[0]) for label in range(10)]
-picture(show_images(test.images[first], [test.classes[label] for label in range(10)], columns=10),
+train, val = load("shapes", "train"), load("shapes", "val")
+first = [int((val.labels == label).nonzero()[0]) for label in range(10)]
+picture(show_images(val.images[first], val.classes, columns=10),
         "Ten small pictures, one of each shape: disc, ring, moon, drop, heart, triangle, square, cross, star, arrow.")
 
 # %% [markdown]
@@ -60,8 +60,9 @@ picture(show_images(test.images[first], [test.classes[label] for label in range(
 # **Predict first.** Take one image and look for its nearest neighbours among the training images. If "near" means *similar
 # pixels*, what will the neighbours have in common with it: the shape, or the colours?
 #
-# We compare three ways to turn an image into numbers: the raw pixels, an encoder with random weights, and the same
-# encoder after a few minutes of SimCLR, trained on these images **without a single label**.
+# We compare three ways to turn an image into numbers: its raw pixels; an encoder with random weights, to see what the
+# architecture gives without any learning; and the same encoder after a few minutes of SimCLR, trained on the training
+# images **without a single label**.
 
 # %%
 from torch import nn
@@ -72,14 +73,14 @@ from helpers.simclr import load_pretrained
 
 simclr = load_pretrained("shapes-tiny")
 encoders = {"pixels": nn.Flatten(), "random encoder": build_encoder("tiny").eval(), "SimCLR": simclr.encoder}
-features = {name: [extract_features(encoder, part.images) for part in (train, test)]
+features = {name: [extract_features(encoder, part.images) for part in (train, val)]
             for name, encoder in encoders.items()}
 print(f"trained on {simclr.card['data']} in {simclr.card['seconds'] / 60:.1f} minutes "
       f"({simclr.card['hardware']}), seed {simclr.settings.seed}")
 
 # %% [markdown]
-# Each row: one image that no encoder has seen in training, then its six nearest neighbours by cosine similarity. A green
-# frame with a tick marks a neighbour of the same shape, an orange one with a cross another shape.
+# Each row: one held-out image, which was not trained on, and then its six nearest training images by cosine similarity. A
+# green frame with a tick marks the same shape, an orange frame with a cross another shape.
 
 # %%
 import torch.nn.functional as F
@@ -87,33 +88,37 @@ import torch.nn.functional as F
 from helpers.plotting import draw_neighbors
 
 queries = [first[label] for label in (8, 4, 1)]  # a star, a heart, a ring
-found = {name: (F.normalize(asked[queries]) @ F.normalize(bank).T).topk(6).indices
-         for name, (bank, asked) in features.items()}
-picture(draw_neighbors(test.images[queries], test.labels[queries],
+found = {name: (F.normalize(held_out[queries]) @ F.normalize(bank).T).topk(6).indices
+         for name, (bank, held_out) in features.items()}
+picture(draw_neighbors(val.images[queries], val.labels[queries],
                        {name: train.images[rows] for name, rows in found.items()},
                        {name: train.labels[rows] for name, rows in found.items()}),
         "Three query images and their six nearest neighbours by pixels, by a random encoder and by SimCLR. Pixels find "
         "similar colours with mixed shapes; SimCLR finds mostly the same shape in other colours.")
 
 # %% [markdown]
-# Pixels find the same colours. SimCLR finds the same shape, in whatever colour. Over all the test images:
+# Pixels find similar colours. SimCLR finds mostly the same shape, in whatever colour. And over all held-out images? Let the
+# 20 nearest training images vote for a shape, the closer the stronger, and count how often they are right. This is **kNN
+# accuracy**, the quickest way to see what a representation is worth.
 
 # %%
 from helpers.evaluation import knn_accuracy
 from helpers.metrics import proportion_interval
 
-for name, (bank, asked) in features.items():
-    accuracy = knn_accuracy(bank, train.labels, asked, test.labels)
-    low, high = proportion_interval(round(accuracy * len(test)), len(test))
-    print(f"{name:>15}: the nearest neighbours name the right shape in {accuracy:.1%} ({low:.1%} to {high:.1%})")
+for name, (bank, held_out) in features.items():
+    accuracy = knn_accuracy(bank, train.labels, held_out, val.labels)
+    low, high = proportion_interval(round(accuracy * len(val)), len(val))
+    print(f"{name:>15}: kNN accuracy {accuracy:.1%} ({low:.1%} to {high:.1%})")
 
 # %% [markdown]
-# The labels were used once here, to count. (Guessing gives 10%; the intervals are 95% over the 2,000 test images.)
+# Labels were used here to vote and to count, after the training. (Guessing is right 10% of the time; the intervals are for
+# 95%, over the held-out images.)
 #
 # ## What you have seen
 #
 # * Similar pixels are not similar content.
-# * SimCLR learned, from images alone, to look past colour, place and size to the shape.
+# * SimCLR learned from images alone to look past colour to the shape.
 #
-# How? By one idea: **show the network two altered views of the same image, and ask it to find the pair.** Notebook 04
-# trains the encoder that you have just used.
+# How? By one idea: **make two altered views of each image, and train the network to find the partner of every view among
+# the views of other images.** The views change the colours, so colour alone cannot tell who the partner is. Notebook 04
+# trains an encoder like the one you have just used.

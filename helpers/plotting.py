@@ -104,7 +104,7 @@ def _curve(ax: Axes, history: list[dict], key: str, title: str, color: str, tota
 
 def _level(ax: Axes, value: float, text: str) -> None:
     ax.axhline(value, color=OTHER, linewidth=1.2, linestyle=(0, (4, 3)))
-    ax.text(0.02, value, text, transform=ax.get_yaxis_transform(), va="bottom", fontsize=10, color="#555555")
+    ax.text(0.98, value, text, transform=ax.get_yaxis_transform(), ha="right", va="bottom", fontsize=10, color="#555555")
 
 
 def draw_neighbors(queries, query_labels, neighbors: dict, neighbor_labels: dict) -> Figure:
@@ -166,7 +166,7 @@ def draw_clinic(runs: dict[str, list[dict]], chance_loss: float) -> Figure:
             if key == "loss":
                 _level(ax, chance_loss, "chance" if row == 0 else "")
                 ax.set_ylim(0, highest + 1)
-                ax.set_ylabel(name, fontsize=15, fontweight="bold", rotation=0, labelpad=32, va="center")
+                ax.set_ylabel(name, fontsize=15, fontweight="bold", rotation=0, labelpad=44, va="center")
             if key == "spread":
                 ax.set_ylim(-0.12, 1.12)
     return fig

@@ -4,7 +4,6 @@ import io
 
 from IPython.display import Image
 from matplotlib.figure import Figure
-from PIL import Image as Pillow
 
 
 def picture(figure: Figure, alt: str, dpi: int = 96) -> Image:
@@ -17,8 +16,6 @@ def picture(figure: Figure, alt: str, dpi: int = 96) -> Image:
     """
     if not alt.strip():
         raise ValueError("a picture needs an alt text: say in a sentence what it shows")
-    drawn, small = io.BytesIO(), io.BytesIO()
+    drawn = io.BytesIO()
     figure.savefig(drawn, dpi=dpi)
-    # 256 colours are enough for curves and small pictures, and keep the notebooks small.
-    Pillow.open(drawn).convert("RGB").quantize(256, dither=Pillow.Dither.NONE).save(small, "PNG", optimize=True)
-    return Image(small.getvalue(), format="png", alt=alt)
+    return Image(drawn.getvalue(), format="png", alt=alt)

@@ -47,7 +47,7 @@ augment = Augment(settings.policy())
 batch = train.images[:8]
 views = torch.cat([augment(batch), augment(batch)])  # (2N, 3, 32, 32): all first views, then all second views
 pictures = torch.cat([batch.float() / 255, views])
-picture(show_images(pictures, ["image"] * 8 + ["view 1"] * 8 + ["view 2"] * 8, columns=8,
+picture(show_images(pictures, [text for row in ("image", "view 1", "view 2") for text in (row, *[""] * 7)], columns=8,
                     colors=["white"] * 8 + [VIEW_A] * 8 + [VIEW_B] * 8),
         "Eight images; below each of them its two views: cropped, mirrored and recoloured versions of it.")
 

@@ -104,7 +104,8 @@ def _curve(ax: Axes, history: list[dict], key: str, title: str, color: str, tota
 
 def _level(ax: Axes, value: float, text: str) -> None:
     ax.axhline(value, color=OTHER, linewidth=1.2, linestyle=(0, (4, 3)))
-    ax.text(0.98, value, text, transform=ax.get_yaxis_transform(), ha="right", va="bottom", fontsize=10, color="#555555")
+    ax.text(0.98, value, text, transform=ax.get_yaxis_transform(), ha="right", va="bottom", fontsize=10,
+            color="#555555")
 
 
 def draw_neighbors(queries, query_labels, neighbors: dict, neighbor_labels: dict) -> Figure:

@@ -1,6 +1,8 @@
 """The table of who imports whom, read from the syntax trees."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,12 @@ def test_imports_follow_the_table(path):
 
 def test_package_init_is_empty():
     assert (HELPERS / "__init__.py").read_text() == ""
+
+
+def test_ruff_finds_nothing_in_code_and_notebooks():
+    found = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=HELPERS.parent, capture_output=True,
+                           text=True, check=False)
+    assert found.returncode == 0, found.stdout
 
 
 def test_modules_stay_one_idea_long():

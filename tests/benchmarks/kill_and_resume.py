@@ -46,7 +46,7 @@ def main() -> None:
     print(f"a whole run takes {seconds:.0f} s", flush=True)
     kills, compared, failed = 0, 0, 0
     while kills < options.kills:
-        out, resume = place / f"run{compared}", []
+        out, resume, kept_times = place / f"run{compared}", [], []
         while True:
             process = subprocess.Popen([*train, "--out", str(out), *resume], cwd=ROOT, stdout=subprocess.DEVNULL)
             try:
@@ -60,13 +60,20 @@ def main() -> None:
                 kills += 1
                 resume = ["--resume"]
                 kept = out / "last.ckpt"
-                step = torch.load(kept, weights_only=True)["global_step"] if kept.exists() else "none"
+                step = "none"
+                if kept.exists():
+                    state = torch.load(kept, weights_only=True)
+                    step = state["global_step"]
+                    kept_times = [row["seconds"] for row in state["callbacks"]["Recorder"]["history"]]
                 left = sorted(p.name for p in out.glob(".*.part")) if out.exists() else []
                 print(f"kill {kills:2d}: kept step {step}{', left over ' + str(left) if left else ''}", flush=True)
         found = weights(out)
         same = found.keys() == expected.keys() and all(torch.equal(found[k], expected[k]) for k in expected)
+        # Resumed, not started anew: rows that were kept still carry the times at which they were first measured.
+        times = [row["seconds"] for row in load_pretrained(out).history]
+        same = same and times[:len(kept_times)] == kept_times
         compared, failed = compared + 1, failed + (not same)
-        print(f"run {compared} ended: weights {'identical' if same else 'DIFFER'}", flush=True)
+        print(f"run {compared} ended: weights {'identical' if same else 'DIFFER, or it started anew'}", flush=True)
     shutil.rmtree(place)
     print(f"{kills} kills, {compared} runs ended, {failed} with other weights")
     sys.exit(os.EX_SOFTWARE if failed else 0)

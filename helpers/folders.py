@@ -41,7 +41,7 @@ def sort_out(path: Path, names: list[str]) -> tuple[list, list[int] | None, tupl
         raise ValueError(f"{path} is empty; it should hold images, or one folder of images a class")
     images = [name for name in names if name.lower().endswith(_IMAGE_ENDINGS)]
     if not images:
-        raise ValueError(f"{path} holds {len(names)} files but no images (first: {names[0]}); images end in "
+        raise ValueError(f"none of the files in {path} is an image (first of {len(names)}: {names[0]}); images end in "
                          f"{' '.join(_IMAGE_ENDINGS)}")
     steps = [PurePosixPath(name).parts for name in images]
     while len({step[0] for step in steps}) == 1 and max(map(len, steps)) > 2:

@@ -93,7 +93,7 @@ def out_is_a_file(tmp_path):
     (["--encoder", "vgg"], "unknown encoder 'vgg'"),
     (["--device", "tpu"], "unknown device 'tpu'"),
     (["--batch-size", "4096"], "choose --batch-size 128 or less"),
-    (empty_folder, "is empty"), (folder_with_text, "no images"), (truncated_zip, "not a zip that can be read"),
+    (empty_folder, "is empty"), (folder_with_text, "none of the files"), (truncated_zip, "not a zip that can be read"),
     (one_image_per_class, "fewer than 3 images"), (no_checkpoint, "not a safetensors file"),
     (checkpoint_of_another_encoder, "cannot start from an encoder 'tiny'"), (out_is_a_file, "choose another folder"),
     (["--out", "/dev/full/run"], "choose another folder"), (["--out", "/proc/run"], "choose another folder"),

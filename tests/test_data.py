@@ -200,7 +200,7 @@ def make_broken(path):
 
 
 @pytest.mark.parametrize(("make", "message"), [
-    (make_empty, "is empty"), (make_text, "no images .first: a.txt"), (make_truncated_zip, "not a zip"),
+    (make_empty, "is empty"), (make_text, "is an image .first of 1: a.txt"), (make_truncated_zip, "not a zip"),
     (make_single, "fewer than 3 images"), (make_broken, "none of the 3 images")])
 def test_what_cannot_be_used_is_refused_in_one_line_and_left_untouched(tmp_path, make, message):
     path = tmp_path / "given"

@@ -319,7 +319,7 @@ else:
 # ## The clinic
 #
 # Three runs have gone wrong. They used the same images, encoder and policy as a healthy run, with one fault each. Here
-# are the first six epochs of the healthy run and of the three patients. The loss shown is NT-Xent computed correctly, also
+# are four epochs of the healthy run and of the three patients. The loss shown is NT-Xent computed correctly, also
 # where the patient was trained on something else.
 #
 # **Diagnose before you read on.** One patient has a learning rate that is far too high, one has been told the wrong partners,
@@ -361,12 +361,14 @@ picture(draw_clinic(patients, chance_loss=math.log(2 * batch_size - 1)),
 # %% [markdown]
 # ## What you have learned
 #
-# * SimCLR is five parts: two views, an encoder, a head, NT-Xent, and a loop of ten lines.
-# * The loss lies between chance, $\log(2N - 1)$, and a floor that depends on $\tau$. Alone it does not tell a useful feature
-#   from a shortcut: a few labels for looking do.
-# * Spread near 0 means collapse. Pairs not found at full spread means wrong pairs. A loss that jumps means too high a rate.
-# * Without colour distortion, colour alone finds the pairs, and the shape is not learned.
+# * SimCLR has four parts, two views, an encoder, a head and NT-Xent, and a loop of ten lines.
+# * Read the loss beside chance, $\log(2N - 1)$, and the floor, which depends on $\tau$. The loss alone does not tell a useful
+#   feature from a shortcut: check with labels.
+# * A spread near 0 means collapse. Pairs not found in spite of a good spread: check first how they are paired. A loss that
+#   jumps: lower the learning rate.
+# * Without colour distortion, colour is an easy clue to the partner, and hardly any shape is learned.
 #
 # ## Further
 #
-# `python -m helpers train --help` lists everything that can be changed. A run that is killed goes on with `--resume`.
+# `python -m helpers train --help`, in a terminal, lists everything that can be changed. A run that is killed goes on with
+# `--resume`.

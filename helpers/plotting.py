@@ -92,7 +92,7 @@ def _curve(ax: Axes, history: list[dict], key: str, title: str, color: str, tota
     ax.plot([row["step"] for row in rows], [row[key] for row in rows], color=color, linewidth=2.2, marker=marker)
     if rows:
         last = f"{rows[-1][key]:.0%}" if percent else f"{rows[-1][key]:.2f}"
-        ax.annotate(last, (rows[-1]["step"], rows[-1][key]), xytext=(-4, 8), textcoords="offset points", ha="right",
+        ax.annotate(last, (rows[-1]["step"], rows[-1][key]), xytext=(-4, 12), textcoords="offset points", ha="right",
                     fontsize=12, fontweight="bold", color=color)
     ax.set_title(title, loc="left", color=TEXT)
     ax.set_xlabel("step")

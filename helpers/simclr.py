@@ -268,7 +268,10 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
         if folder and trainer.is_global_zero:  # the first process; Lightning starts the others from within its fit
             folder.prepare(record, recorder.hardware, resume)
         last = folder.checkpoint(module) if folder and resume else None
-        trainer.fit(module, ckpt_path=last, weights_only=True)
+        try:
+            trainer.fit(module, ckpt_path=last, weights_only=True)
+        except SystemExit as error:  # how Lightning ends when it is interrupted before its first step, or twice
+            raise KeyboardInterrupt from error
     module.cpu()
     result = Pretrained(module.encoder.eval(), module.head.eval(), recorder.history, settings,
                         recorder.card(), interrupted=recorder.stopped)

@@ -340,22 +340,24 @@ picture(draw_clinic(patients, chance_loss=math.log(2 * batch_size - 1)),
 # %% [markdown]
 # <details><summary><b>Patient A</b></summary>
 #
-# **Collapse.** The spread of $z$ falls to 0: all images have become the same point. NT-Xent then sits at chance and kNN
-# falls. The fault: the negatives were left out of the loss, so that only "pull the pair together" was left. The fastest way to
-# do that is to map everything to one point. Negatives are what keeps SimCLR from it.
+# **Collapse.** The spread of $z$ falls to 0 within a few steps: all images have become the same point. NT-Xent then sits
+# exactly at chance, and kNN stays near guessing. The fault: the negatives were left out of the loss, so that only "pull the
+# pair together" was left, and the quickest way to do that is to map everything to one point. Negatives prevent this. (This
+# patient's head is linear. The usual head ends in BatchNorm, which keeps the spread up and would have hidden the collapse.)
 # </details>
 #
 # <details><summary><b>Patient B</b></summary>
 #
-# **Wrong positive.** The spread stays near 1, so nothing has collapsed. Yet hardly any pair is found, and NT-Xent is
-# no better than chance. The fault: row $k$ was paired with row $k + 1$, as if views were interleaved, though they are
+# **Wrong positive.** The spread stays near 1, so nothing has collapsed. Yet hardly any pair is found, and NT-Xent does not get
+# below chance. The fault: row 0 was paired with row 1, row 2 with row 3, and so on, as if views alternated, though they are
 # stacked (all first views, then all second views). The network was asked to match views of *different* images.
 # </details>
 #
 # <details><summary><b>Patient C</b></summary>
 #
-# **Learning rate far too high.** The loss jumps up at once, well above chance, and comes down late and not far, as the schedule
-# lowers the rate. Some pairs are found, so positives are right. The fault: a learning rate 500 times that of the healthy run.
+# **Learning rate far too high.** The loss leaps far above chance in the first steps, and then hovers near chance with most of
+# the spread gone. Only as the schedule lowers the rate does it begin to recover, late and not far. The fault: a learning rate
+# 500 times that of the healthy run.
 # </details>
 
 # %% [markdown]

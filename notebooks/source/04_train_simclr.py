@@ -348,15 +348,15 @@ picture(draw_clinic(patients, chance_loss=math.log(2 * batch_size - 1)),
 #
 # <details><summary><b>Patient B</b></summary>
 #
-# **Wrong positive.** The spread stays near 1, so nothing has collapsed. Yet hardly any pair is found, and NT-Xent does not get
-# below chance. The fault: row 0 was paired with row 1, row 2 with row 3, and so on, as if views alternated, though they are
+# **Wrong positive.** The spread stays near 1, so nothing has collapsed. Yet hardly any pair is found, and NT-Xent only
+# comes down to chance. The fault: row 0 was paired with row 1, row 2 with row 3, and so on, as if views alternated, though they are
 # stacked (all first views, then all second views). The network was asked to match views of *different* images.
 # </details>
 #
 # <details><summary><b>Patient C</b></summary>
 #
-# **Learning rate far too high.** The loss leaps far above chance in the first steps, and then hovers near chance with most of
-# the spread gone. Only as the schedule lowers the rate does it begin to recover, late and not far. The fault: a learning rate
+# **Learning rate far too high.** The loss leaps far above chance in the first steps, and then lingers near chance with most of
+# the spread gone. It recovers slowly and not far, and finds hardly any pair. The fault: a learning rate
 # 500 times that of the healthy run.
 # </details>
 

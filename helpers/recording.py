@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -142,7 +143,9 @@ class Recorder(L.Callback):
                                   for number in (signal.SIGINT, signal.SIGTERM)}
         if trainer.is_global_zero:
             self._bar = tqdm(total=module.total_steps, initial=trainer.global_step, desc="pretraining", unit="step",
-                             disable=not self.progress, mininterval=0.5, dynamic_ncols=True)
+                             disable=not self.progress, mininterval=0.5, dynamic_ncols=True,
+                             # A notebook paints what goes to stderr red, as if something were wrong.
+                             file=sys.stdout if "ipykernel" in sys.modules else None)
         if trainer.global_step == 0:
             knn = self._knn(module)
             if knn is not None and trainer.is_global_zero:

@@ -18,6 +18,7 @@ import nbformat
 NOTEBOOKS = Path(__file__).resolve().parent
 SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9][0-9]_*.py"))
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
+PROGRESS = re.compile(r"\r|[0-9?](step|image|B)/s|s/(step|image)")
 MARKS = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 
 # The first code cell of every notebook. Colab has no copy of the course: it clones what COURSE_REPOSITORY names.
@@ -62,6 +63,10 @@ def execute(notebook: nbformat.NotebookNode, seconds: int = 1200) -> nbformat.No
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
+            for output in cell.outputs:
+                if "text" in output:
+                    lines = output.text.split("\n")
+                    output.text = "\n".join(line for line in lines if not PROGRESS.search(line))
             cell.outputs = [output for output in cell.outputs if not _noise(output)]
             for output in cell.outputs:
                 output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
@@ -70,7 +75,7 @@ def execute(notebook: nbformat.NotebookNode, seconds: int = 1200) -> nbformat.No
 
 def _noise(output: nbformat.NotebookNode) -> bool:
     if output.output_type == "stream":
-        return output.name == "stderr"
+        return output.name == "stderr" or not output.text.strip()
     # A widget without a static picture beside it shows nothing where no kernel runs.
     data = output.get("data", {})
     return "application/vnd.jupyter.widget-view+json" in data and not any(key.startswith("image/") for key in data)

@@ -26,13 +26,11 @@ class TrainingMonitor:
         self.knn_chance = 1 / classes if classes else None
         # An Image whose bytes change does not flicker, as an Output area does.
         self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="100%"))
-        self.shown = False
+        self.image.value = self.png([])
+        display(self.image)  # before the run begins, so that it stands above the progress bar and does not cut it
 
     def __call__(self, history: list[dict]) -> None:
         last = history[-1]["step"] >= self.total_steps
-        if not self.shown:
-            display(self.image)
-            self.shown = True
         if last or time.monotonic() - self.drawn > self.every:
             self.image.value = self.png(history)
             self.drawn = time.monotonic()

@@ -1,6 +1,6 @@
 """Make the files that ship in data/: python data/make.py shapes-tiny | laptop | clinic | figures (see data/README.md).
 
-Each run keeps its folder in runs/ and is not repeated when it is there already; a killed one is resumed.
+Each run but the clinic's keeps its folder in runs/, is not repeated when it is there, and is resumed when killed.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Make the files that ship in data/: python data/make.py shapes-tiny | laptop | clinic | figures (see data/README.md).
+"""Make the files that ship in data/: python data/make.py shapes-tiny, laptop and others (see data/README.md).
 
 Each run but the clinic's keeps its folder in runs/, is not repeated when it is there, and is resumed when killed.
 """
@@ -23,27 +23,40 @@ from helpers.evaluation import evaluate
 from helpers.losses import nt_xent
 from helpers.metrics import mean_interval
 from helpers.models import build_encoder
-from helpers.simclr import Pretrained, Settings, pretrain, settings_for
+from helpers.pretext import TASKS, PretextSettings, load_pretext, train_pretext
+from helpers.simclr import Pretrained, Settings, load_pretrained, pretrain, settings_for
 
 RUNS = Path("runs")
 NO_COLOR = {"color_p": 0.0, "gray_p": 0.0}
 
 
-def trained(name: str, data: str, settings: Settings) -> Pretrained:
+def trained(name: str, data: str, settings: Settings, snapshots: tuple[float, ...] = (),
+            size: int | None = None) -> Pretrained:
     """Return the run of this name, trained now or before."""
-    result = pretrain(load(data, "train"), settings, val=load(data, "val"), out=RUNS / name, resume=True)
+    train, val = load(data, "train", size=size), load(data, "val", size=size)
+    result = pretrain(train, settings, val=val, out=RUNS / name, resume=True, snapshots=snapshots)
     if result.interrupted:
         sys.exit("stopped; the same command goes on")
     return result
 
 
-def make_shapes_tiny() -> None:
-    """The encoder of the laptop preset on shapes, seed 0."""
-    settings = settings_for("laptop", "shapes")
-    result = trained("laptop-shapes-seed0", "shapes", settings)
-    parts = [load("shapes", split) for split in ("train", "val", "test")]
-    result.card |= {"command": "python data/make.py shapes-tiny", "test": evaluate(result.encoder, *parts)}
-    result.save(CHECKPOINTS / "shapes-tiny.safetensors", half=True)
+def make_tiny(data: str, name: str, snapshots: tuple[float, ...]) -> None:
+    """The encoder of the laptop preset, seed 0, and how it was after some of its epochs."""
+    settings = settings_for("laptop", data)
+    folder = f"{name}-seed0"
+    result = trained(folder, data, settings, snapshots)
+    parts = [load(data, split) for split in ("train", "val", "test")]
+    result.card |= {"command": f"python data/make.py {name}", "test": evaluate(result.encoder, *parts)}
+    result.save(CHECKPOINTS / f"{name}.safetensors", half=True)
+    for epoch in snapshots:
+        kept = load_pretrained(RUNS / folder / f"epoch-{epoch:g}.safetensors")
+        kept.card["command"] = result.card["command"]
+        kept.save(CHECKPOINTS / f"{name}-epoch{epoch:g}.safetensors", half=True)
+    write_index()
+
+
+def write_index() -> None:
+    """Write the SHA-256 of every shipped checkpoint to index.json."""
     index = {path.stem: sha256(path) for path in sorted(CHECKPOINTS.glob("*.safetensors"))}
     with write_aside(CHECKPOINTS / "index.json") as aside:
         aside.write_text(json.dumps(index, indent=1) + "\n")
@@ -106,6 +119,101 @@ def with_results(readme: str) -> str:
     return before + start + "\n".join(lines) + "\n" + end + after
 
 
+def make_pretext(photos: str, seeds: int, photo_seeds: int) -> None:
+    """Both families on the same images with the same budget: as many images through the encoder as SimCLR's views."""
+    rows = []
+    for data in (photos, "shapes"):
+        shapes = data == "shapes"
+        parts = [load(data, split) for split in ("train", "val", "test")]
+        label = data if data in ("shapes", "cifar10") else "CIFAR-10 (JPEG)"
+        for seed in range(seeds if shapes else photo_seeds):
+            simclr = settings_for("laptop", data, seed=seed)
+            steps = round(simclr.epochs * (len(parts[0]) // simclr.batch_size))
+            torch.manual_seed(seed)
+            found = {"raw pixels": (nn.Flatten(), {})} if seed == 0 else {}
+            found["random encoder"] = (build_encoder("tiny").eval(), {})
+            run = trained(f"laptop-{'shapes' if shapes else 'cifar10'}-seed{seed}", data, simclr)
+            found["SimCLR"] = (run.encoder, run.card)
+            for task in TASKS:
+                kept = RUNS / f"pretext-{task}-{'shapes' if shapes else 'cifar10'}-seed{seed}.safetensors"
+                if not kept.exists():
+                    train_pretext(parts[0], PretextSettings(task, steps, 2 * simclr.batch_size,
+                                                            crop_min=simclr.crop_min, seed=seed)).save(kept)
+                result = load_pretext(kept)
+                found[task] = (result.net.encoder, result.card)
+                if not shapes and seed == 0:
+                    result.card["command"] = "python data/make.py pretext"
+                    result.save(CHECKPOINTS / f"pretext-{task}.safetensors")
+            for condition, (encoder, card) in found.items():
+                scores = evaluate(encoder, *parts)
+                budget = steps * 2 * simclr.batch_size if card else 0
+                rows.append({"data": label, "condition": condition, "seed": seed, **scores,
+                             "test_images": len(parts[2]), "images_encoded": budget, "crop_min": simclr.crop_min,
+                             "batch": 2 * simclr.batch_size, "steps": steps if card else 0,
+                             "minutes": round(card["seconds"] / 60, 2) if card else "",
+                             "hardware": card.get("hardware", ""),
+                             "torch": card.get("versions", {}).get("torch", "")})
+                print(rows[-1], flush=True)
+            write_rows("pretext.csv", rows)
+    write_index()
+
+
+def make_shortcut(seeds: int) -> None:
+    """SimCLR on a striped ground, with and without the colour transforms: pairs found beside what was learned."""
+    rows = []
+    parts = [load("shapes-textured", split) for split in ("train", "val", "test")]
+    for seed in range(seeds):
+        settings = settings_for("laptop", "shapes-textured", seed=seed)
+        for condition, run in (("with colour", settings), ("without colour", replace(settings, **NO_COLOR))):
+            found = trained(f"textured-{condition.replace(' ', '-')}-seed{seed}", "shapes-textured", run)
+            rows.append({"condition": condition, "seed": seed, **evaluate(found.encoder, *parts),
+                         "pairs_found": found.history[-1]["top1"], "batch_size": run.batch_size, **_made(found.card)})
+            print(rows[-1], flush=True)
+        for condition, encoder in (("raw pixels", nn.Flatten()), ("random encoder", _random(seed))):
+            if condition == "random encoder" or seed == 0:
+                rows.append({"condition": condition, "seed": seed, **evaluate(encoder, *parts)})
+        write_rows("shortcut.csv", rows)
+
+
+def make_stay(flowers: str, seeds: int) -> None:
+    """What a transform takes away: the turn of a 6, the colour of flowers, the hue of shapes. Linear probes on test."""
+    rows = []
+    for seed in range(seeds):
+        turned = settings_for("laptop", "digits", epochs=30.0, flip_p=0.0, crop_min=0.5, seed=seed)
+        plain = settings_for("laptop", flowers, epochs=60.0, seed=seed)
+        runs = {("digits", "no rotation"): turned, ("digits", "rotation"): replace(turned, rotate_p=0.75),
+                (flowers, "with colour transforms"): plain,
+                (flowers, "without colour transforms"): replace(plain, **NO_COLOR)}
+        for (data, condition), run in runs.items():
+            short = "digits" if data == "digits" else "flowers17"
+            size = None if data == "digits" else 32
+            found = trained(f"stay-{short}-{condition.replace(' ', '-')}-seed{seed}", data, run, size=size)
+            parts = [load(data, split, size=size) for split in ("train", "val", "test")]
+            rows.append({"data": short, "question": "which class?", "transforms": condition, "seed": seed,
+                         **evaluate(found.encoder, *parts), "chance": 1 / len(parts[0].classes), **_made(found.card)})
+            if data == "digits":
+                pairs = [part.subset(((part.labels == 6) | (part.labels == 9)).nonzero()[:, 0]) for part in parts]
+                rows.append(rows[-1] | {"question": "6 or 9?", **evaluate(found.encoder, *pairs), "chance": 0.5})
+        shapes = [load("shapes", split) for split in ("train", "val", "test")]
+        for part in shapes:
+            part.labels = (part.factors["hue"] * 6).long()
+        for condition, name in (("with colour transforms", "laptop"), ("without colour transforms", "nocolor")):
+            found = load_pretrained(RUNS / f"{name}-shapes-seed{seed}")
+            rows.append({"data": "shapes", "question": "which of six hues?", "transforms": condition, "seed": seed,
+                         **evaluate(found.encoder, *shapes), "chance": 1 / 6, **_made(found.card)})
+        print(rows[-7:], flush=True)
+        write_rows("what_must_stay.csv", rows)
+
+
+def _random(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_encoder("tiny").eval()
+
+
+def _made(card: dict) -> dict:
+    return {"minutes": round(card["seconds"] / 60, 2), "hardware": card["hardware"], "torch": card["versions"]["torch"]}
+
+
 def make_figures() -> None:
     """The README's picture: the neighbours that the solution of notebook 00 shows."""
     cells = json.loads((RESULTS.parent.parent / "notebooks" / "solutions" / "00_welcome.ipynb").read_text())["cells"]
@@ -161,15 +269,25 @@ def write_rows(name: str, rows: list[dict]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make the files that ship in data/.")
-    parser.add_argument("what", choices=("shapes-tiny", "laptop", "clinic", "figures"))
+    parser.add_argument("what", choices=("shapes-tiny", "cifar10-tiny", "laptop", "pretext", "shortcut",
+                                         "what-must-stay", "clinic", "figures"))
     parser.add_argument("--photos", default="cifar10", help="cifar10, or a zip of its class folders")
+    parser.add_argument("--flowers", default="flowers17.zip", help="a zip of Oxford Flowers-17 in class folders")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--photo-seeds", type=int, default=1, help="seeds on photos, which take twice as long")
     options = parser.parse_args()
     if options.what == "shapes-tiny":
-        make_shapes_tiny()
+        make_tiny("shapes", "shapes-tiny", (0, 1, 2, 5, 10))
+    elif options.what == "cifar10-tiny":
+        make_tiny(options.photos, "cifar10-tiny", ())
     elif options.what == "laptop":
         make_laptop(options.photos, options.seeds, options.photo_seeds)
+    elif options.what == "pretext":
+        make_pretext(options.photos, options.seeds, options.photo_seeds)
+    elif options.what == "shortcut":
+        make_shortcut(options.seeds)
+    elif options.what == "what-must-stay":
+        make_stay(options.flowers, options.seeds)
     elif options.what == "clinic":
         make_clinic()
     else:

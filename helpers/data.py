@@ -14,15 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import torchvision
+from sklearn.datasets import load_digits, load_sample_images
 from torch import Tensor
+from torchvision.transforms.v2 import functional
 
 from helpers.artifacts import cache_dir, download, load_tensors, save_tensors
 from helpers.folders import DECODER, decode_all, list_files, sort_out, usual_size
 from helpers.shapes import CLASSES, render_shapes
 
 SPLITS = ("train", "val", "test", "unlabeled")
-NAMES = ("shapes", "shapes-textured", "cifar10", "cifar100", "stl10")
+NAMES = ("shapes", "shapes-textured", "digits", "cifar10", "cifar100", "stl10")
 _SHAPES_TRAIN, _SHAPES_TEST = 11_000, 2_000  # a tenth of train, rounded, becomes val: 9,900 and 1,100
 
 # The same bytes at each address: the SHA-256 decides. A fast mirror comes first where the original is slow.
@@ -72,8 +75,8 @@ def load(name: str = "shapes", split: str = "train", *, size: int | None = None,
     """Load one split of an image set.
 
     Args:
-        name: "shapes", "shapes-textured" (rendered, no download), "cifar10", "cifar100", "stl10" (downloaded once),
-            or the path of a folder or .zip: of class folders, of train/, val/ and test/ with class folders in them, or
+        name: "shapes", "shapes-textured" (rendered), "digits" (scikit-learn's 1,797 handwritten ones), none of which
+            needs a download; "cifar10", "cifar100", "stl10" (downloaded once); or the path of a folder or .zip: of class folders, of train/, val/ and test/ with class folders in them, or
             of plain images, which have no labels.
         split: "train", "val" or "test"; "unlabeled" too for stl10. Where there is no val, a tenth of train is cut off
             for it, the same each time for the same seed, class by class; where there is no test, a fifth.
@@ -96,7 +99,9 @@ def load(name: str = "shapes", split: str = "train", *, size: int | None = None,
     if size is not None and not 8 <= size <= 512:
         raise ValueError(f"the images' size must lie between 8 and 512 px, not {size}")
     root = Path(root) if root else cache_dir()
-    if name in ("shapes", "shapes-textured"):
+    if name == "digits":
+        whole = _load_digits(split, size or 32)
+    elif name in ("shapes", "shapes-textured"):
         whole = _load_shapes(name, split, size or 32, seed, root)
     elif name in SOURCES:
         whole = _load_torchvision(name, split, size, root)
@@ -109,6 +114,20 @@ def load(name: str = "shapes", split: str = "train", *, size: int | None = None,
     if split in ("train", "val"):
         whole = whole.subset(_cut(whole.labels, len(whole), {"val": 0.1}, seed)[split])
     return _limited(whole, limit, seed)
+
+
+def sample_photos(size: int = 160) -> ImageSet:
+    """Return five squares of size px a side out of the two photos that scikit-learn ships; no download.
+
+    The classes are the squares' names, and label k is square k.
+    """
+    china, flower = (torch.from_numpy(photo).permute(2, 0, 1) for photo in load_sample_images().images)
+    squares = {"temple": (china, 0, 0, 427), "roof": (china, 20, 85, 240), "lake": (china, 127, 340, 300),
+               "flower": (flower, 0, 100, 427), "petals": (flower, 115, 215, 190)}
+    resize = functional.resized_crop
+    images = [resize(photo, top, left, side, side, [size, size], antialias=True)
+              for photo, top, left, side in squares.values()]
+    return ImageSet("photos", torch.stack(images), torch.arange(len(squares)), tuple(squares))
 
 
 def _limited(whole: ImageSet, limit: int | None, seed: int) -> ImageSet:
@@ -147,6 +166,15 @@ def _load_shapes(name: str, split: str, size: int, seed: int, root: Path) -> Ima
     return ImageSet(f"{name}/{split}", tensors["images"], tensors["labels"], CLASSES, dict(sorted(factors.items())))
 
 
+def _load_digits(split: str, size: int) -> ImageSet:
+    found = load_digits()
+    pixels = torch.from_numpy(found.images).float()[:, None] / 16  # (N, 1, 8, 8)
+    larger = F.interpolate(pixels, size, mode="bilinear", align_corners=False).expand(-1, 3, -1, -1)
+    labels = torch.from_numpy(found.target).long()
+    rows = _cut(labels, len(labels), {"test": 0.2}, 0)["test" if split == "test" else "train"]
+    return ImageSet(f"digits/{split}", (larger[rows] * 255).round().byte(), labels[rows], tuple("0123456789"))
+
+
 def _cached(path: Path, make) -> tuple[dict[str, Tensor], dict[str, str]]:
     if path.exists():
         try:
@@ -177,7 +205,7 @@ def _load_torchvision(name: str, split: str, size: int | None, root: Path) -> Im
     targets = getattr(found, "targets", None) if name != "stl10" else found.labels
     labels = None if split == "unlabeled" else torch.as_tensor(np.asarray(targets), dtype=torch.int64)
     if size and size != images.shape[2]:
-        resize = torchvision.transforms.v2.functional.resize
+        resize = functional.resize
         images = torch.cat([resize(part, [size, size], antialias=True) for part in images.split(4096)])
     return ImageSet(f"{name}/{split}", images, labels, tuple(found.classes))
 

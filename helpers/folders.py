@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-DECODER = 1  # raise it when _decode changes: what is cached is then decoded again
+DECODER = 1  # raise it when decode_image changes: what is cached is then decoded again
 _IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -98,7 +98,7 @@ def decode_all(path: Path, names: list[str], size: int) -> tuple[Tensor, dict[in
     def decode(indices: range) -> int:
         for index in indices:
             try:
-                images[index] = _decode(read(names[index]), size)
+                images[index] = decode_image(read(names[index]), size)
             except Exception as error:
                 bad[index] = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
         return len(indices)
@@ -111,7 +111,12 @@ def decode_all(path: Path, names: list[str], size: int) -> tuple[Tensor, dict[in
     return torch.from_numpy(images), bad
 
 
-def _decode(file: io.BytesIO, size: int) -> np.ndarray:
+def decode_image(file: io.BytesIO, size: int) -> np.ndarray:
+    """Return a picture of any kind that Pillow reads as uint8 (3, size, size): upright, RGB, the square in its middle.
+
+    Raises:
+        OSError, ValueError, SyntaxError and others of Pillow's: If the file cannot be read as a picture.
+    """
     image = Image.open(file)
     image.draft("RGB", (size, size))  # lets JPEG decode at a half, a quarter or an eighth: large photos load faster
     if image.getexif():

@@ -38,8 +38,10 @@ def nt_xent(projections: Tensor, temperature: float = 0.5) -> Tensor:
     Source: Chen et al. 2020, Eq. 1 and Algorithm 1. Google's objective.py sums both directions: twice this value.
     """
     _check(projections, temperature)
-    # float32 whatever the network computes in: a cosine rounded to bfloat16 moves the logits by up to 1/256 of 1/tau.
-    logits = cosine_similarity(projections.float()) / temperature  # (2N, 2N)
+    # At least float32, whatever the network computes in: a cosine rounded to bfloat16 moves the logits by up to
+    # 1/256 of 1/tau.
+    wide = torch.promote_types(projections.dtype, torch.float32)
+    logits = cosine_similarity(projections.to(wide)) / temperature  # (2N, 2N)
     logits.fill_diagonal_(float("-inf"))  # a view is never its own negative
     return F.cross_entropy(logits, positive_index(len(projections), projections.device))
 

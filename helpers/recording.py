@@ -104,9 +104,10 @@ class Recorder(L.Callback):
     """Lightning callback: logs, measures kNN, keeps the run, shows progress, ends cleanly when interrupted."""
 
     def __init__(self, folder: RunFolder | None, images: ImageSet, val: ImageSet | None, evaluations: int,
-                 keep_seconds: float, monitor: Callable[[list[dict]], None] | None, progress: bool, hardware: str):
+                 keep_seconds: float, monitor: Callable[[list[dict]], None] | None, progress: bool, hardware: str,
+                 snapshot: Callable[[int], None] | None = None):
         self.folder, self.keep_seconds, self.hardware = folder, keep_seconds, hardware
-        self.monitor, self.progress, self.evaluations = monitor, progress, evaluations
+        self.monitor, self.progress, self.evaluations, self.snapshot = monitor, progress, evaluations, snapshot
         self.name = images.name
         self.history: list[dict] = []
         self.stopped, self._before, self._old_handlers, self._bar = False, 0.0, {}, None
@@ -150,6 +151,8 @@ class Recorder(L.Callback):
             knn = self._knn(module)
             if knn is not None and trainer.is_global_zero:
                 self.history.append({"step": 0, "epoch": 0.0, "seconds": 0.0, "knn": knn})
+            if self.snapshot is not None and trainer.is_global_zero:
+                self.snapshot(0)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_) -> None:
         step, last = trainer.global_step, trainer.global_step == module.total_steps
@@ -157,6 +160,8 @@ class Recorder(L.Callback):
             self._bar.update(step - self._bar.n)
         if step % self.log_every == 0 or last:
             self._log(trainer, module, step, measure=step % self.knn_every == 0 or last)
+        if self.snapshot is not None and trainer.is_global_zero:
+            self.snapshot(step)
         stop = self.stopped
         keep = self.folder is not None and time.monotonic() - self._kept > self.keep_seconds
         if trainer.world_size > 1:  # clocks differ and one process gets the signal, but all must do the same

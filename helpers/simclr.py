@@ -215,7 +215,7 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
              start: Pretrained | None = None, out: str | Path | None = None, resume: bool = False,
              device: str = "auto", devices: int = 1, num_nodes: int = 1, evaluations: int = 8,
              keep_seconds: float = 30, monitor: Callable[[list[dict]], None] | None = None, progress: bool = True,
-             loss: Callable[[Tensor, float], Tensor] | None = None) -> Pretrained:
+             loss: Callable[[Tensor, float], Tensor] | None = None, snapshots: tuple[float, ...] = ()) -> Pretrained:
     """Train an encoder on images without reading a label.
 
     Interrupting it (Ctrl-C, or the stop button of a notebook) ends it after the step at hand, with all that was
@@ -235,6 +235,8 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
         monitor: Called with the history after each new row, to draw it.
         progress: Whether to show a progress bar.
         loss: Another loss than NT-Xent; see `SimCLR`.
+        snapshots: Epochs after which the encoder is kept in `out` too, as epoch-1.safetensors and so on; 0 is the
+            untrained one.
 
     Raises:
         ValueError: If there are fewer images than a batch takes, or what is to be resumed does not fit.
@@ -258,7 +260,16 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
     record = {"settings": asdict(settings), "data": images.name, "images": len(images),
               "images_sha256": sha256_of(images.images), "precision": precision, "processes": ranks,
               "start": "" if start is None else sha256_of(*start.encoder.state_dict().values())}
-    recorder = Recorder(folder, images, val, evaluations, keep_seconds, monitor, progress, hardware(chosen, precision))
+    epochs = {round(epoch * module.steps_per_epoch): epoch for epoch in snapshots}
+
+    def snapshot(step: int) -> None:
+        if folder is not None and step in epochs:
+            card = recorder.card() | {"epoch": epochs[step]}
+            Pretrained(module.encoder, module.head, list(recorder.history), settings, card).save(
+                folder.path / f"epoch-{epochs[step]:g}.safetensors")
+
+    recorder = Recorder(folder, images, val, evaluations, keep_seconds, monitor, progress, hardware(chosen, precision),
+                        snapshot if snapshots else None)
     with _quiet():
         trainer = _trainer(
             accelerator={"cuda": "gpu"}.get(chosen.type, chosen.type), devices=devices, num_nodes=num_nodes,

@@ -1,0 +1,100 @@
+"""Choose a picture: a sample photo, a rendered shape, or a file of one's own, whatever it turns out to be."""
+
+import io
+import warnings
+
+import ipywidgets
+import torch
+from PIL import Image
+from torch import Tensor
+
+from helpers.data import load, sample_photos
+from helpers.folders import decode_image
+from helpers.shapes import CLASSES, render_shapes
+from helpers.widgets.explorer import dropdown
+
+LARGEST = 100_000_000  # pixels of an upload: unpacked in memory, three bytes each
+
+
+class PhotoPicker:
+    """A list of pictures and an upload that adds to it.
+
+    Attributes:
+        controls: The widgets, for an explorer's row of controls.
+        problem: What was wrong with the last upload, a sentence; empty if nothing was.
+
+    Args:
+        size: Side of the square pictures in pixels.
+        shapes: The shapes to offer after the photos, by their names.
+        first: Name of the picture that is chosen at first.
+        description: The list's label.
+        upload: Whether to offer the upload.
+    """
+
+    def __init__(self, size: int, shapes: tuple[str, ...] = (), first: str | None = None, description: str = "picture",
+                 upload: bool = True):
+        self.size, self.problem = size, ""
+        photos = sample_photos(size)
+        self.pictures = dict(zip(photos.classes, photos.images, strict=True))
+        self.photos = set(self.pictures)
+        self.pictures |= _shapes(size, shapes)
+        self.choice = dropdown(description, list(self.pictures), first, width=220, label=70)
+        self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description="your photo",
+                                            layout=ipywidgets.Layout(width="130px"))
+        self.upload.observe(self._uploaded, "value")
+        self.controls = [self.choice, self.upload] if upload else [self.choice]
+
+    @property
+    def picture(self) -> Tensor:
+        """The chosen picture, uint8 (3, size, size)."""
+        return self.pictures[self.choice.value]
+
+    @property
+    def is_photo(self) -> bool:
+        """Whether the chosen picture is a photo, and not a rendered shape."""
+        return self.choice.value in self.photos
+
+    def _uploaded(self, change) -> None:
+        self.problem = ""
+        # ipywidgets 8 gives a tuple of files, 7 a dict by their names; both are empty when the upload is cancelled.
+        files = change["new"].values() if isinstance(change["new"], dict) else change["new"]
+        for file in files:
+            name = file.get("name") or file.get("metadata", {}).get("name", "photo")
+            try:
+                self.add(name, bytes(file["content"]))
+            except ValueError as error:
+                self.problem = f"{error}. "
+
+    def add(self, name: str, content: bytes) -> None:
+        """Add the picture in a file's bytes to the list and choose it.
+
+        Raises:
+            ValueError: If it is not a picture that can be read.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(io.BytesIO(content)) as image:
+                    width, height = image.size
+                if width * height > LARGEST:
+                    raise ValueError(f"it has {width} x {height} pixels, more than 100 million; make it smaller first")
+                picture = decode_image(io.BytesIO(content), self.size)
+        except Exception as error:
+            reason = "it is no image" if isinstance(error, Image.UnidentifiedImageError) else str(error).split("\n")[0]
+            raise ValueError(f"{name[:60]!r} could not be read ({reason}); choose a JPEG or PNG") from error
+        short = name[:24]
+        self.pictures[short] = torch.from_numpy(picture.copy())
+        self.photos.add(short)
+        self.choice.options = list(self.pictures)
+        self.choice.value = short
+
+
+def _shapes(size: int, names: tuple[str, ...]) -> dict[str, Tensor]:
+    if not names:
+        return {}
+    if size == 32:  # the held-out images of the course's own data set
+        held_out = load("shapes", "val")
+        images, labels = held_out.images, held_out.labels
+    else:
+        images, labels = (torch.from_numpy(array) for array in render_shapes(80, size, seed=3)[:2])
+    return {name: images[int((labels == CLASSES.index(name)).nonzero()[0])] for name in names}

@@ -76,8 +76,9 @@ def load(name: str = "shapes", split: str = "train", *, size: int | None = None,
 
     Args:
         name: "shapes", "shapes-textured" (rendered), "digits" (scikit-learn's 1,797 handwritten ones), none of which
-            needs a download; "cifar10", "cifar100", "stl10" (downloaded once); or the path of a folder or .zip: of class folders, of train/, val/ and test/ with class folders in them, or
-            of plain images, which have no labels.
+            needs a download; "cifar10", "cifar100", "stl10" (downloaded once); or the path of a folder or .zip: of
+            class folders, of train/, val/ and test/ with class folders in them, or of plain images, which have no
+            labels.
         split: "train", "val" or "test"; "unlabeled" too for stl10. Where there is no val, a tenth of train is cut off
             for it, the same each time for the same seed, class by class; where there is no test, a fifth.
         size: Side of the images in pixels. Default: 32 for shapes, the images' own for the downloaded sets, and for
@@ -121,7 +122,7 @@ def sample_photos(size: int = 160) -> ImageSet:
 
     The classes are the squares' names, and label k is square k.
     """
-    china, flower = (torch.from_numpy(photo).permute(2, 0, 1) for photo in load_sample_images().images)
+    china, flower = (torch.from_numpy(photo.copy()).permute(2, 0, 1) for photo in load_sample_images().images)
     squares = {"temple": (china, 0, 0, 427), "roof": (china, 20, 85, 240), "lake": (china, 127, 340, 300),
                "flower": (flower, 0, 100, 427), "petals": (flower, 115, 215, 190)}
     resize = functional.resized_crop

@@ -108,6 +108,27 @@ def _level(ax: Axes, value: float, text: str) -> None:
             color="#555555")
 
 
+def draw_similarities(groups: dict[str, tuple]) -> Figure:
+    """Draw histograms of cosine similarities: views of one image (filled) and of different ones (hatched).
+
+    Args:
+        groups: Title of a panel to (similarities of pairs, similarities of others), each of shape (N,).
+    """
+    fig, axes = figure(4.6 * len(groups), 3.0, 1, len(groups), sharey=True)
+    bins = np.linspace(-1, 1, 41)
+    for ax, (title, (pairs, others)) in zip(axes[0], groups.items(), strict=True):
+        ax.hist(np.asarray(pairs), bins, color=POSITIVE, alpha=0.75, label="two views of one image")
+        ax.hist(np.asarray(others), bins, histtype="step", color=NEGATIVE, linewidth=2.2, hatch="///",
+                label="views of different images")
+        ax.set_title(title, loc="left", color=TEXT)
+        ax.set_xlabel("cosine similarity of z")
+        ax.set_xlim(-1, 1)
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+    axes[0, 0].legend(frameon=False, fontsize=10, loc="upper left")
+    return fig
+
+
 def draw_neighbors(queries, query_labels, neighbors: dict, neighbor_labels: dict) -> Figure:
     """Draw queries with their nearest neighbours, a block of columns for each way to find them.
 

@@ -19,6 +19,8 @@ ALLOWED = {
     "plotting": set(),
     "folders": set(),
     "data": {"artifacts", "folders", "shapes"},
+    "results": {"artifacts", "metrics"},
+    "pretext": {"artifacts", "augmentations", "models", "runtime", "data"},
     "evaluation": {"metrics", "models", "data", "runtime"},
     "recording": {"artifacts", "data", "evaluation", "metrics", "runtime"},
     "settings": {"augmentations", "models"},

@@ -50,7 +50,7 @@ class ByHand(Explorer):
         self.value = slider("its value", START[0, 2], -1.0, 1.0, 0.01, width=330, label=70)
         self.temperature = slider("temperature τ", 0.5, 0.1, 2.0, 0.05, width=330, label=105)
         self.reset = button("start again", "put all similarities back", 110)
-        self._limited, self._moving = False, False
+        self._moving = False
         self._restore()
         super().__init__([self.pair, self.value, self.temperature, self.reset], height=470)
 
@@ -59,6 +59,7 @@ class ByHand(Explorer):
         self._show_value()
 
     def _restore(self) -> None:
+        self._limited = False
         for (i, j), value in START.items():
             self.similarity[i, j] = self.similarity[j, i] = value
 

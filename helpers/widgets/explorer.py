@@ -22,7 +22,8 @@ class Explorer:
 
     def __init__(self, controls: list[ipywidgets.Widget], height: int):
         self.controls, self.height = controls, height
-        # An Image whose bytes change does not flicker and keeps nothing, unlike an Output area.
+        # An Image whose bytes change does not flicker and keeps nothing, unlike an Output area. It has no alt text, and
+        # its tooltip breaks it in ipywidgets 8.1: the sentence below says the same to everyone.
         self.image = ipywidgets.Image(format="jpeg", layout=ipywidgets.Layout(width=f"{WIDTH}px", max_width="100%"))
         self.sentence = ipywidgets.HTML()
         box = ipywidgets.Layout(display="flex", flex_flow="row wrap", align_items="center", max_width=f"{WIDTH}px")
@@ -48,8 +49,6 @@ class Explorer:
             canvas = Canvas(WIDTH, self.height)
             self.text = with_minus(self.draw(canvas))
             self.image.value = canvas.jpeg()
-            if "tooltip" in self.image.keys:  # the picture's accessible name, where ipywidgets (8) has one
-                self.image.tooltip = self.text
             self.sentence.value = f'<p style="font-size:17px;line-height:1.4;margin:4px 0">{html.escape(self.text)}</p>'
 
     def _changed(self, _) -> None:

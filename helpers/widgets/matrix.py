@@ -89,7 +89,7 @@ class MatrixExplorer(Explorer):
         force = (p - F.one_hot(partner[anchor], rows)) / tau  # gradient of the anchor's loss by its similarities
         self._draw_matrix(canvas, views, similarity, partner, anchor)
         loss = nt_xent(embeddings, tau).item()
-        share = each[anchor].item() / each.sum().item()
+        share = each[anchor].item() / max(each.sum().item(), 1e-12)  # at a low temperature the loss may be 0
         self._draw_anchor(canvas, views, anchor, int(partner[anchor]), each[anchor].item(), share, loss)
         order = similarity[anchor].clone().index_fill_(0, torch.tensor(anchor), -9).argsort(descending=True)[:-1]
         self._draw_row(canvas, views[order], similarity[anchor][order], p[order], force[order],

@@ -1,0 +1,259 @@
+# %% [markdown]
+# # 01 · Self-prediction and contrastive learning
+#
+# **How can a network learn without labels?**
+#
+# You will play with five small networks that have taught themselves by predicting what was hidden from them, drag points around a
+# circle to see what a contrastive loss wants, and compare both families on the same images with the same budget.
+#
+# *4 minutes on two CPU cores. You should know what a loss and a gradient are. No network is needed.*
+
+# %%
+import torch
+
+from helpers.runtime import hardware, seed_everything, versions
+
+seed_everything(0)
+print(hardware())
+print({name: version for name, version in versions().items() if name in ("python", "torch", "ipywidgets")})
+
+# %% [markdown]
+# ## The key idea
+#
+# Labels are scarce, images are not. So let a network learn from a **large set of images without labels** first; that is called
+# **pretraining**. Then solve the task that you care about with the few labels that you have.
+#
+# ```
+# many images, no labels ──► pretraining: a task whose answers come from the images themselves ──► encoder f
+# few images with labels ──► your task, starting from what f already knows                     ──► answer
+# ```
+#
+# The trick is the task in the first line. Nobody really needs its answers; it is a pretext, and called so: **pretext task**. Two
+# families of them exist.
+#
+# 1. **Self-prediction:** change an image, and predict from the rest what was *masked, augmented, obscured or perturbed*.
+# 2. **Contrastive learning:** compare images. Bring the similar ones together, push the others apart.
+
+# %% [markdown]
+# ## 1. Self-prediction
+#
+# The five networks below have the same small encoder (about a million parameters). Each learned one task from the 32-pixel photos of
+# CIFAR-10, with no label, in a few minutes on two CPU cores. You see them at work on photos that they have never seen.
+# Choose one from the list, or upload your own: it is shrunk to 32 × 32 pixels, which is all that these networks can see.
+
+# %%
+from helpers.pretext import TASKS, load_pretext
+
+for task in TASKS:
+    card = load_pretext(task).card
+    settings = card["settings"]
+    print(f"{task:>13}: {settings['steps']:,} steps of {settings['batch_size']} images of {card['data']}, "
+          f"{card['seconds'] / 60:.1f} minutes, seed {settings['seed']}")
+
+# %% [markdown]
+# ### Masked patches
+#
+# Hide most of the picture and paint it back. **Predict:** the network can fill in sky. Can it fill in a roof of which it sees nothing?
+# Hide 90% and see what it falls back on.
+
+# %%
+from helpers.widgets.self_prediction import MaskedExplorer
+
+MaskedExplorer()
+
+# %% [markdown]
+# What is painted is blurred: where several pictures are possible, the mean of all of them has the smallest squared error. To do even
+# that, the network must know that a dark patch between two bright ones may be a tower, and that grass is at the bottom.
+#
+# ### Denoising
+#
+# Perturb every pixel a little and restore it. At which strength of noise does the network begin to do more good than harm?
+
+# %%
+from helpers.widgets.self_prediction import DenoisingExplorer
+
+DenoisingExplorer()
+
+# %% [markdown]
+# ### Colorization
+#
+# Take the colours away and guess them. **Predict:** which will come out right, the sky or the flower? Then choose the *star*. Why must
+# the network fail there? (Our shapes have random colours.)
+
+# %%
+from helpers.widgets.self_prediction import ColorizationExplorer
+
+ColorizationExplorer()
+
+# %% [markdown]
+# ### Rotation
+#
+# Turn the picture by 0°, 90°, 180° or 270° and ask: by which? To answer, one has to recognise what is in the picture and to know how
+# it usually stands. **Predict:** for which of the photos can nobody know? Turn slowly and watch the bars hand over.
+
+# %%
+from helpers.widgets.self_prediction import RotationExplorer
+
+RotationExplorer()
+
+# %% [markdown]
+# The flower seen from the front looks much the same from all sides. There is nothing to learn from it.
+#
+# ### Exercise 1 · Make the rotation task
+#
+# Nobody labels anything: the answers come with the question. Write the function that turns images into a classification problem.
+# Row k gets k mod 4 quarter turns, and that number is its label. (`torch.rot90(image, turns, (1, 2))` turns one image (3, H, W)
+# anticlockwise.)
+
+
+# %%
+def rotation_task(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (turned images (N, 3, H, W), labels (N,)): image k is turned by k mod 4 quarter turns."""
+    ### BEGIN SOLUTION
+    labels = torch.arange(len(images)) % 4
+    turned = torch.stack([torch.rot90(image, int(turns), (1, 2)) for image, turns in zip(images, labels, strict=True)])
+    return turned, labels
+    ### END SOLUTION
+
+
+# %%
+from helpers.augmentations import rotate
+from helpers.data import sample_photos
+
+images = sample_photos(32).images
+answer = rotation_task(images)
+if answer is None or answer is ...:
+    print("not done yet")
+else:
+    turned, labels = answer
+    expected = torch.arange(len(images)) % 4
+    if labels.tolist() != expected.tolist():
+        print(f"the labels are {labels.tolist()}, and should be {expected.tolist()}")
+    elif torch.equal(turned, rotate(images, -expected)) and not torch.equal(turned, rotate(images, expected)):
+        print("the pictures are turned clockwise: the labels of 1 and 3 quarter turns would be swapped")
+    else:
+        print("right" if torch.equal(turned, rotate(images, expected)) else "the labels fit, but the turned pictures do not")
+
+# %% [markdown]
+# ### Jigsaw
+#
+# Cut the picture into four tiles, shuffle them, and ask for the order: one of 24. The tiles are cut with gaps, since otherwise it would
+# be enough to see which edges fit.
+
+# %%
+from helpers.widgets.self_prediction import JigsawExplorer
+
+JigsawExplorer()
+
+# %% [markdown]
+# ### There are many others
+#
+# | pretext task | year | what is predicted |
+# |---|---|---|
+# | denoising autoencoder | 2008 | the clean image, from a noisy one |
+# | context encoder | 2016 | a missing region, from what surrounds it |
+# | jigsaw | 2016 | the order of shuffled patches |
+# | colorization | 2016 | colours, from a grey image |
+# | rotation | 2018 | which of four rotations |
+# | BERT | 2018 | the 15% of the words of a text that are masked |
+# | masked autoencoder (MAE) | 2021 | the 75% of the patches that are masked, with an encoder that sees only the rest |
+#
+# They all answer "what is missing here?", and they all ask about *one* image at a time.
+
+# %% [markdown]
+# ## 2. Contrastive learning
+#
+# The other family compares. Two views of the same image are **similar** and should get similar vectors: *minimise* their distance. Views
+# of different images are **dissimilar**: *maximise* theirs.
+#
+# Below, four images, A to D, with two views each. An encoder has put every view somewhere on a circle, badly. The arrows show where the
+# loss wants each point to go. Drag a point with its slider and watch the loss. Then press *1 gradient step*, and *25 steps*.
+#
+# **Predict:** where will the eight points end up?
+
+# %%
+from helpers.widgets.circle import CircleExplorer
+
+CircleExplorer()
+
+# %% [markdown]
+# Pairs come together, and the four images spread evenly. Both matter. With only the pull, all eight points could fall into one:
+# a perfect score, and nothing learned. This is called **collapse**. *Scatter*, set the temperature τ to 0.05 and then to 2, and compare
+# the arrows: τ decides how much a distant negative still counts. Notebook 03 is about this loss.
+
+# %% [markdown]
+# ### Real pairs
+#
+# A real encoder does the same on a sphere of 128 dimensions. Here are 500 held-out images with two views each: the similarity of the two
+# views of an image, and of views of different images, before and after training.
+
+# %%
+from helpers.augmentations import Augment
+from helpers.data import load
+from helpers.plotting import draw_similarities
+from helpers.simclr import load_pretrained
+from helpers.widgets.picture import picture
+
+held_out = load("shapes", "val", limit=500).images
+nets = {"before training": load_pretrained("shapes-tiny-epoch0"), "after training": load_pretrained("shapes-tiny")}
+augment = Augment(nets["after training"].settings.policy())
+first, second = augment(held_out), augment(held_out)
+with torch.inference_mode():
+    z = {name: [net.head(net.encoder(views)) for views in (first, second)] for name, net in nets.items()}
+
+# %%
+import torch.nn.functional as F
+
+similar = {name: (F.cosine_similarity(a, b), F.cosine_similarity(a, b.roll(1, 0))) for name, (a, b) in z.items()}
+picture(draw_similarities(similar),
+        "Histograms of cosine similarity. Before training, views of one image and views of different images overlap widely. "
+        "After training, views of one image lie near 1 and views of different images around 0.")
+
+# %% [markdown]
+# Two numbers sum this up. **Alignment** is the mean squared distance of positive pairs: small is good. **Uniformity** is low when the
+# points are spread evenly over the sphere, and 0 when they are all in one place.
+
+# %%
+from helpers.metrics import alignment, uniformity
+
+for name, (a, b) in z.items():
+    print(f"{name:>16}: alignment {alignment(a, b):.2f}, uniformity {uniformity(a):.2f}")
+
+# %% [markdown]
+# ## 3. Side by side
+#
+# Which family learns the better encoder? Same images, same encoder, same optimiser, and the same budget: as many images through the
+# encoder as SimCLR saw views. Then the encoder is frozen, and a vote of nearest neighbours (kNN) and a linear classifier on 5,000 labels
+# (linear probe) say what its representation is worth. Raw pixels and a random encoder show what comes for free.
+#
+# **Predict** the order, for our shapes and for photos.
+
+# %%
+from IPython.display import Markdown
+
+from helpers.results import read_results, results_table
+
+pretext = read_results("pretext")
+Markdown(results_table(pretext, {"data": "images", "condition": "learned by"},
+                       {"knn": "kNN", "probe": "linear probe"}))
+
+# %%
+for data in dict.fromkeys(row["data"] for row in pretext):
+    row = next(row for row in pretext if row["data"] == data and row["condition"] == "SimCLR")
+    print(f"{data}: {int(row['steps']):,} steps of {row['batch']} images, crops from {float(row['crop_min']):.0%}, "
+          f"{int(row['test_images']):,} test images, {row['hardware']}")
+
+# %% [markdown]
+# *(Mean ± 95% interval over seeds; `data/README.md` has the command. CIFAR-10 in a JPEG version.)*
+#
+# PRETEXT_TEXT
+
+# %% [markdown]
+# ## What you have learned
+#
+# * Pretraining turns many images without labels into an encoder; the answers of a pretext task come from the images themselves.
+# * Self-prediction asks what is missing in one image; contrastive learning asks which images belong together.
+# * A contrastive loss needs both: pull pairs together, push the rest apart. Without the push, everything collapses.
+# * How a pretext task pays depends on whether its answer needs the content that you care about.
+#
+# Next: what makes two views of an image? Notebook 02.

@@ -1,0 +1,251 @@
+# %% [markdown]
+# # 02 · Augmentations
+#
+# **What makes two views the same picture?**
+#
+# You will bend one photo in ten ways, draw pairs of views as SimCLR does and see how alike a trained encoder finds them, learn
+# why cropping alone is not enough, and find out what happens when a transform destroys just what you wanted to know.
+#
+# *4 minutes on two CPU cores. You should have seen notebook 00. No network is needed.*
+
+# %%
+import torch
+
+from helpers.runtime import hardware, seed_everything, versions
+
+seed_everything(0)
+print(hardware())
+print({name: version for name, version in versions().items() if name in ("python", "torch", "ipywidgets")})
+
+# %% [markdown]
+# ## 1. Ten ways to change a picture
+#
+# The authors of SimCLR compared these ten (their Figure 4). Each has its slider, and every panel is computed by the very
+# functions that make the training views (`helpers/augmentations.py`). Take the flower, the temple, a shape, or a photo of your own.
+#
+# **Look for three things:** a transform that leaves the outlines and changes all colours; one that does the reverse; and one that
+# makes *you* unsure what the picture shows.
+
+# %%
+from helpers.widgets.transforms import TransformsExplorer
+
+TransformsExplorer()
+
+# %% [markdown]
+# SimCLR uses a few of them, one after another: crop and resize, flip, colour jitter, colour drop, and blur. How strongly is
+# drawn anew for each view. A **policy** holds these choices; the defaults are the paper's (Appendix A).
+
+# %%
+from helpers.augmentations import Augment, Policy
+
+policy = Policy()
+print(f"crop {policy.crop_area[0]:.0%} to {policy.crop_area[1]:.0%} of the area, flip with probability {policy.flip_p}")
+print(f"colour jitter of strength s = {policy.color_strength} with probability {policy.color_p}, grey {policy.gray_p}")
+print(f"blur of {policy.blur_sigma[0]} to {policy.blur_sigma[1]} px with probability {policy.blur_p}")
+
+# %%
+from helpers.data import sample_photos
+from helpers.plotting import VIEW_A, show_images
+from helpers.widgets.picture import picture
+
+photos = sample_photos(128)
+views = Augment(Policy(size=96))(photos.images[3].expand(16, -1, -1, -1))  # one photo, sixteen draws: (16, 3, 96, 96)
+picture(show_images(views, columns=8, colors=[VIEW_A] * 16),
+        "Sixteen views of one photo of a flower: different crops, mirrored or not, in many colours, some grey, some blurred.")
+
+# %% [markdown]
+# All sixteen are the same flower. That is all the supervision there is: *these belong together, whatever they look like.*
+
+# %% [markdown]
+# ### Exercise 1 · Two views of each image
+#
+# Write the function that every SimCLR step begins with: take images (N, 3, H, W), draw two views of each, and stack them: all first
+# views, then all second views.
+
+
+# %%
+def two_views(images: torch.Tensor, augment: Augment) -> torch.Tensor:
+    """Return views (2N, 3, size, size); rows k and k + N are two views of image k."""
+    ### BEGIN SOLUTION
+    return torch.cat([augment(images), augment(images)])
+    ### END SOLUTION
+
+
+# %%
+plain = torch.arange(4).view(4, 1, 1, 1).expand(4, 3, 32, 32) / 4.0  # four images, each of one grey
+noisy = Augment(Policy(color_p=0, gray_p=0, blur_p=0, noise_p=1.0, noise_sigma=(0.01, 0.01)))
+mine = two_views(plain, noisy)
+if mine is None or mine is ...:
+    print("not done yet")
+elif mine.shape != (8, 3, 32, 32):
+    print(f"the shape is {tuple(mine.shape)}; 4 images should give 8 views, (8, 3, 32, 32)")
+elif torch.equal(mine[:4], mine[4:]):
+    print("both views of each image are the same draw: call augment once for each view")
+elif (mine.mean(dim=(1, 2, 3)) * 4).round().tolist() != [0, 1, 2, 3] * 2:
+    print("rows k and k + N are not views of the same image: are all first views stacked before all second ones?")
+else:
+    print("right: two draws of each image, stacked")
+
+# %% [markdown]
+# ## 2. What has the encoder become blind to?
+#
+# Below, two views of an image and what an encoder makes of them: the cosine similarity of their projections $z$, from −1 to 1
+# (the short line is the mean over eight pairs). Shapes are judged by an encoder that learned on shapes, photos by one that learned on
+# photos.
+#
+# **Predict:** which change disturbs the trained encoder more, any colour you like, or a very small crop? And a random encoder?
+
+# %%
+from helpers.widgets.two_views import TwoViewsExplorer
+
+TwoViewsExplorer()
+
+# %% [markdown]
+# Try: *strength s* up to 1.5, with the trained encoder and with raw pixels. *Grey* on. *Smallest area* down to 0.08. Then choose
+# the same kind of shape as the other image.
+#
+# One pair is an anecdote. Here are 500 held-out shapes. For each transform alone: how similar are an image and its changed
+# version, in the eyes of the trained and of a random encoder? For scale, the last row compares *different* images.
+
+# %%
+import torch.nn.functional as F
+
+from helpers.data import load
+from helpers.evaluation import extract_features
+from helpers.models import build_encoder
+from helpers.simclr import load_pretrained
+
+held_out = load("shapes", "val", limit=500).images
+trained, untouched = load_pretrained("shapes-tiny").encoder, build_encoder("tiny").eval()
+off = {"crop_area": (1.0, 1.0), "flip_p": 0.0, "color_p": 0.0, "gray_p": 0.0, "blur_p": 0.0}
+changes = {"flip": {"flip_p": 1.0}, "colour jitter": {"color_p": 1.0}, "grey": {"gray_p": 1.0},
+           "crop": {"crop_area": (0.5, 0.5)}, "rotate": {"rotate_p": 1.0}, "noise": {"noise_p": 1.0},
+           "cutout": {"cutout_p": 1.0}}
+versions_of = {name: Augment(Policy(**off | change))(held_out) for name, change in changes.items()}
+versions_of["another image"] = held_out.roll(1, dims=0)
+
+# %%
+center = {net: extract_features(net, held_out).mean(0) for net in (trained, untouched)}
+
+
+def similarity(net, images: torch.Tensor) -> float:
+    """Return the mean cosine similarity of h of the images and of the held-out ones, the mean of all h taken off."""
+    one, two = (extract_features(net, batch) - center[net] for batch in (images, held_out))
+    return F.cosine_similarity(one, two).mean().item()
+
+
+print(f"{'':>15}  trained  random")
+for name, images in versions_of.items():
+    print(f"{name:>15}  {similarity(trained, images):7.2f}  {similarity(untouched, images):6.2f}")
+
+# %% [markdown]
+# The trained encoder hardly notices what it was trained to ignore: colours, greyness, mirroring. A turn by 90° or more was not in its
+# policy, and it notices that much more. The random encoder cares about colour most of all. **A policy is a statement about
+# what does not matter.**
+
+# %% [markdown]
+# ## 3. Why the extra transformation?
+#
+# Cropping alone makes views that look different to us. Why distort colours as well? Look at what crops of one image still share: the
+# histogram of their intensities (the paper's Figure 6). Below, two crops of each of two images, and a matcher that looks at
+# histograms and *at nothing else*: where things are, it cannot know.
+#
+# **Predict:** among 64 images, for how many of the 128 crops does it find the partner? And with colour distortion?
+
+# %%
+from helpers.widgets.histograms import HistogramExplorer
+
+HistogramExplorer()
+
+# %%
+from helpers.metrics import contrastive_rank
+from helpers.widgets.histograms import intensity_histograms
+
+for strength in (0.0, 0.25, 0.5, 1.0):
+    policy = Policy(crop_area=(0.3, 1.0), color_strength=strength, gray_p=0.2 * (strength > 0), blur_p=0)
+    found = []
+    for name in ("shapes", "shapes-textured"):
+        images = load(name, "val").images[:640].view(10, 64, 3, 32, 32)  # ten times 64 images
+        views = [intensity_histograms(Augment(policy)(batch.repeat(2, 1, 1, 1))).sqrt() for batch in images]
+        found.append(torch.stack([contrastive_rank(each)[0] for each in views]).mean().item())
+    print(f"s = {strength:<4}  partner found by histogram: shapes {found[0]:.0%}, striped ground {found[1]:.0%}")
+
+# %% [markdown]
+# Without distortion, counting intensities is nearly enough to win the game. Gradient descent takes the easy way: a network that can
+# win by colour has no reason to look at shapes. This is a **shortcut**.
+#
+# Does a real network take it? We trained SimCLR on shapes before a *striped* ground, where hues and stripes give every
+# image away. **Predict:** without colour transforms, how many partners does it find, and what is its kNN accuracy on shapes?
+# (Guessing is right 10% of the time.)
+
+# %%
+from IPython.display import Markdown
+
+from helpers.results import read_results, results_table
+
+Markdown(results_table(read_results("shortcut"), {"condition": "striped ground"},
+                       {"pairs_found": "pairs found", "knn": "kNN", "probe": "linear probe"}))
+
+# %% [markdown]
+# *(2,000 test images; each run 15 epochs, about 2.5 minutes on two cores; `data/README.md` has the command.)*
+#
+# SHORTCUT_TEXT
+
+# %% [markdown]
+# ## 4. What must stay
+#
+# A transform removes information. That is its purpose, and its danger: **what the views do not share, the encoder is taught to
+# forget.** Turn a 6 by 180°.
+
+# %%
+from helpers.augmentations import rotate
+
+digits = load("digits", "train")
+six, nine = (digits.images[digits.labels == label][:4] for label in (6, 9))
+turned = rotate(six, torch.full((4,), 2))
+picture(show_images(torch.cat([six, turned, nine]), ["6"] * 4 + ["6, turned"] * 4 + ["9"] * 4, columns=12, inch=0.95),
+        "Four handwritten sixes, the same four turned by 180 degrees, and four nines, which look like the turned sixes.")
+
+# %% [markdown]
+# **Predict:** SimCLR learns on handwritten digits, once with random turns by 90°, 180° and 270° among its transforms, and once
+# without. A linear probe on $h$ then has to tell 6 from 9. How much does it lose?
+#
+# This cell trains both, about half a minute each.
+
+# %%
+from helpers.evaluation import evaluate
+from helpers.runtime import fast_mode
+from helpers.simclr import pretrain, settings_for
+
+parts = [load("digits", split) for split in ("train", "val", "test")]
+six_or_nine = [part.subset(torch.isin(part.labels, torch.tensor([6, 9])).nonzero()[:, 0]) for part in parts]
+epochs = 0.5 if fast_mode() else 12.0
+for rotate_p in (0.0, 0.75):
+    settings = settings_for("laptop", "digits", epochs=epochs, flip_p=0.0, crop_min=0.5, rotate_p=rotate_p)
+    encoder = pretrain(parts[0], settings, progress=False).encoder
+    print(f"turned with probability {rotate_p}: 6 or 9? {evaluate(encoder, *six_or_nine)['probe']:.1%} right, "
+          f"all ten digits {evaluate(encoder, *parts)['probe']:.1%}")
+
+# %% [markdown]
+# Now three seeds of longer runs, and two more questions. Some flowers are told by their colour: does an encoder that learned to
+# ignore colours recognise them less well? And what does $h$ still know of a shape's hue?
+
+# %%
+Markdown(results_table(read_results("what_must_stay"),
+                       {"data": "images", "question": "question", "transforms": "pretrained with"},
+                       {"chance": "guessing", "probe": "linear probe", "knn": "kNN"}))
+
+# %% [markdown]
+# *(Oxford Flowers-17 at 32 px; test images only; `data/README.md` has the command.)*
+#
+# STAY_TEXT
+
+# %% [markdown]
+# ## What you have learned
+#
+# * A view is a draw from a policy: crop, flip, colours, blur. Two draws of one image are a positive pair.
+# * The policy decides what the encoder becomes blind to. What the views do not share is forgotten.
+# * Crops share their colours. Without colour distortion a network can match views by colour alone: pairs found, nothing learned.
+# * Before you copy a policy, ask what your task needs to know.
+#
+# Next: how do similarities become a loss? Notebook 03.

@@ -1,0 +1,268 @@
+# %% [markdown]
+# # 03 · Similarity and NT-Xent
+#
+# **How does a similarity matrix become a loss?**
+#
+# You will turn an arrow and feel what cosine similarity measures, watch a matrix of similarities order itself while a
+# network learns, compute the loss of SimCLR by hand for two images, and then write it in five lines.
+#
+# *3 minutes on two CPU cores. You should know what a vector and a softmax are. No network is needed.*
+
+# %%
+import torch
+
+from helpers.runtime import hardware, seed_everything, versions
+
+seed_everything(0)
+print(hardware())
+print({name: version for name, version in versions().items() if name in ("python", "torch", "ipywidgets")})
+
+# %% [markdown]
+# ## 1. How similar are two vectors?
+#
+# The **dot product** multiplies place by place and adds up. It grows when two vectors point the same way, and also when
+# they are merely long. Dividing by both lengths takes the length out. What is left is the **cosine similarity**: the cosine
+# of the angle between them.
+#
+# $$ \operatorname{sim}(a, b) = \frac{a \cdot b}{\lVert a \rVert \, \lVert b \rVert} $$
+
+# %%
+a = torch.tensor([3.0, 4.0])
+b = torch.tensor([8.0, 6.0])
+print("dot product:", (a @ b).item())
+print("lengths:", a.norm().item(), "and", b.norm().item())
+print("cosine similarity:", round((a @ b / (a.norm() * b.norm())).item(), 4))
+
+# %% [markdown]
+# **Predict**, then turn the arrow: at which angle is the cosine 0? Where is it lowest? What happens to it when `b` gets twice
+# as long?
+
+# %%
+from helpers.widgets.angle import AngleExplorer
+
+AngleExplorer()
+
+# %% [markdown]
+# It goes from −1 (opposite) through 0 (right angles) to 1 (same direction), whatever the lengths.
+#
+# In the plane, two random arrows are often close. With many dimensions that is different, and SimCLR's projections have 128:
+
+# %%
+import torch.nn.functional as F
+
+for dimensions in (2, 8, 128):
+    one, two = F.normalize(torch.randn(2, 10_000, dimensions), dim=2)
+    similarity = (one * two).sum(1)
+    print(f"{dimensions:>4} dimensions: half of all random pairs lie within ±{similarity.abs().median():.2f}, "
+          f"the closest of 10,000 has {similarity.max():.2f}")
+
+# %% [markdown]
+# In 128 dimensions there is room for very many vectors that are nearly at right angles to each other. A loss that wants
+# different images apart can have that.
+
+# %% [markdown]
+# ### Exercise 1 · All similarities at once
+#
+# A batch gives many embeddings, one a row. Write the matrix of all their cosine similarities. Hint: when every row has length 1,
+# one matrix product does it.
+
+
+# %%
+def similarity_matrix(embeddings: torch.Tensor) -> torch.Tensor:
+    """Return the cosine similarity of every row of embeddings, (M, D), with every row: (M, M)."""
+    ### BEGIN SOLUTION
+    unit = F.normalize(embeddings, dim=1)
+    return unit @ unit.T
+    ### END SOLUTION
+
+
+# %%
+from helpers.losses import cosine_similarity
+
+rows = torch.tensor([[3.0, 4.0], [8.0, 6.0], [-4.0, 3.0]])
+mine, expected = similarity_matrix(rows), cosine_similarity(rows)
+if mine is None or mine is ...:
+    print("not done yet")
+elif isinstance(mine, torch.Tensor) and mine.shape == expected.shape and torch.allclose(mine, expected, atol=1e-6):
+    print("right:", mine, sep="\n")
+else:
+    print(f"yours is\n{mine}\nwhere this was expected:\n{expected}\nDoes every row have length 1 before the product? Is "
+          f"the result (M, M)?")
+
+# %% [markdown]
+# ## 2. A batch of views
+#
+# Take $N$ images and draw two views of each: $2N$ views. All first views come first, then all second views in the same order, so
+# rows $k$ and $k + N$ are a **positive pair**. To every view, the other $2N - 2$ are **negatives**. The encoder $f$ and the
+# projection head $g$ turn each view into a projection $z$, and the matrix of their similarities holds everything that the loss
+# will ever see.
+#
+# ### Exercise 2 · Who is the partner of row k?
+#
+# Write the row of the partner of row `k`, for any `k` from 0 to $2N - 1$.
+
+
+# %%
+def partner_of(k: int, N: int) -> int:
+    """Return the row of the other view of the image in row k, of 2N rows."""
+    ### BEGIN SOLUTION
+    return (k + N) % (2 * N)
+    ### END SOLUTION
+
+
+# %%
+found = [partner_of(k, 4) for k in range(8)]
+if found[0] is None or found[0] is ...:
+    print("not done yet")
+elif found == [4, 5, 6, 7, 0, 1, 2, 3]:
+    print("right: row 0 has row 4, row 4 has row 0")
+else:
+    print(f"for N = 4 yours gives {found}. Rows 0 to 3 are the first views and rows 4 to 7 the second ones, in the same "
+          f"order; the partner of the partner is oneself")
+
+# %% [markdown]
+# ## 3. The matrix explorer
+#
+# Every square is the similarity of two views, dark for alike. A green frame marks the partner, an orange diamond the **hardest
+# negative** of each row: the most similar view of another image. The diagonal is crossed out, since a view is never compared with
+# itself. The encoder is one that learned on these kinds of images, without labels, and was kept after several of its epochs.
+#
+# **Predict:** after training, which squares of the matrix should be dark, and which should not?
+
+# %%
+from helpers.widgets.matrix import MatrixExplorer
+
+MatrixExplorer()
+
+# %% [markdown]
+# Try these:
+#
+# 1. Move **after epoch** from 0 to 15 and watch the two green lines get dark while the rest gets grey. In an untrained network
+#    nearly all *projections* look alike or differ at random; the partner is not special.
+# 2. At epoch 15, set **whose similarity** to *raw pixels*. Which views are similar now, and why?
+# 3. Choose an **anchor** whose partner is not nearest. What do its nearest negatives share with it?
+# 4. Move the **temperature** τ to 0.05 and to 2. The similarities stay, and yet the pushes change. Who is pushed at a low
+#    temperature, and who at a high one?
+# 5. Raise **N** to 16. Twice as many negatives: does finding the partner get easier or harder?
+#
+# The lowest panel is the gradient: the partner pulls on the anchor just as strongly as all negatives together push. Each negative
+# pushes in proportion to its probability $p$. At a low temperature hardly any but the hardest negatives have one.
+
+# %% [markdown]
+# ## 4. By hand
+#
+# With $s_{ik}$ the similarity of rows $i$ and $k$, the loss of row $i$ with partner $j$ is
+#
+# $$ \ell_i = -\log \frac{e^{s_{ij}/\tau}}{\sum_{k \neq i} e^{s_{ik}/\tau}}, $$
+#
+# and NT-Xent is the mean over all $2N$ rows. Two images, A and B, make four views and six similarities: small enough to see every
+# number. Follow them from 1 to 6, then change one similarity and see which numbers move.
+#
+# **Predict:** you raise the similarity of A1 and B2, who are no pair. In how many of the four rows does $\ell$ change?
+
+# %%
+from helpers.widgets.by_hand import ByHand
+
+ByHand()
+
+# %% [markdown]
+# In two: the rows of A1 and of B2. A similarity belongs to two rows, and each row asks its own question.
+#
+# (If a similarity stops following the slider: not every six numbers can be the similarities of four vectors. If A1 is close to
+# both B1 and A2, those two cannot be far apart.)
+
+# %% [markdown]
+# ## 5. Five lines
+#
+# Now the same as code, a step at a time, on the projections of four images.
+
+# %%
+projections = torch.randn(8, 128)  # (2N, D)
+tau = 0.5
+logits = cosine_similarity(projections) / tau  # 1 similarity, divided by the temperature: (2N, 2N)
+print("largest entries are on the diagonal:", logits.diagonal()[:3])
+
+# %%
+logits.fill_diagonal_(float("-inf"))  # 2 mask: exp(-inf) = 0, so a view is no candidate for itself
+print("probability of choosing oneself:", logits.softmax(dim=1).diagonal()[:3])
+
+# %%
+partner = torch.arange(8).roll(4)  # 3 positives: 4 5 6 7 0 1 2 3
+positive = logits[torch.arange(8), partner]
+print("similarity to the partner, over tau:", positive[:3])
+
+# %%
+per_view = logits.logsumexp(dim=1) - positive  # 4 -log(exp(positive) / sum of exp) = logsumexp - positive
+loss = per_view.mean()  # 5 mean over the 2N views
+print(f"loss {loss:.4f}")
+
+# %% [markdown]
+# `logsumexp` is there for a reason: at $\tau = 0.01$, $e^{s/\tau}$ is up to $e^{100}$, more than 32-bit floats hold. Is it
+# the loss that trains everything in this course? And is it the loss of the paper? We ask both: `nt_xent` in `helpers/losses.py`, and
+# the paper's Algorithm 1, written with loops, exactly as it is printed there.
+
+# %%
+from helpers.losses import nt_xent
+
+z = F.normalize(projections.double(), dim=1)
+each = []
+for i in range(8):
+    j = (i + 4) % 8
+    others = sum(torch.exp(z[i] @ z[k] / tau) for k in range(8) if k != i)
+    each.append(-torch.log(torch.exp(z[i] @ z[j] / tau) / others))
+by_loops = sum(each) / 8
+print(f"five lines {loss:.6f}   helpers {nt_xent(projections, tau):.6f}   the paper's loops {by_loops:.6f}")
+assert abs(loss - nt_xent(projections, tau)) < 1e-6
+assert abs(loss - by_loops) < 1e-6
+
+# %% [markdown]
+# ## 6. What the temperature does
+#
+# **Predict:** of all the pushing on a view, how much comes from its single hardest negative, at $\tau = 1$ and at $\tau = 0.05$?
+
+# %%
+from helpers.augmentations import Augment
+from helpers.data import load
+from helpers.simclr import load_pretrained
+
+simclr = load_pretrained("shapes-tiny")
+images = load("shapes", "val").images[:64]
+with torch.inference_mode():
+    z = simclr.head(simclr.encoder(Augment(simclr.settings.policy())(images.repeat(2, 1, 1, 1))))  # (128, 128)
+for tau in (1.0, 0.5, 0.1, 0.05):
+    p = (cosine_similarity(z) / tau).fill_diagonal_(float("-inf")).softmax(dim=1)
+    p[torch.arange(128), torch.arange(128).roll(64)] = 0  # negatives only
+    share = (p.max(dim=1).values / p.sum(dim=1)).mean()
+    print(f"tau {tau:<4}  hardest of {2 * 64 - 2} negatives: {share:.0%} of the pushing")
+
+# %% [markdown]
+# With equal pushes the hardest would do one part in 126, under 1%. A low temperature turns the loss to the negatives that are
+# still confused with the anchor. Too low, and a few of them, often images that really are alike, do all the pushing. In the
+# paper (Table 5, ImageNet, linear probe) τ 0.1 is best of 0.05, 0.1, 0.5 and 1: 59.7, **64.4**, 60.7 and 58.0%.
+
+# %% [markdown]
+# ## 7. Would you notice a mistake?
+#
+# Suppose that you forget step 2, the mask. The loss still falls, nothing crashes. **Predict:** by how much is it off, at
+# $\tau = 0.5$ and at $\tau = 0.07$?
+
+# %%
+projections = torch.randn(512, 128)
+for tau in (0.5, 0.07):
+    unmasked = F.cross_entropy(cosine_similarity(projections) / tau, torch.arange(512).roll(256))
+    print(f"tau {tau:<4}  right {nt_xent(projections, tau):.3f}   without the mask {unmasked:.3f}")
+
+# %% [markdown]
+# At 0.5 the error hides in the second decimal. At 0.07 the view's similarity to itself, the largest there can be, drowns all the
+# rest. A loss deserves a test against a slow and obvious version, as in part 5.
+
+# %% [markdown]
+# ## What you have learned
+#
+# * Cosine similarity compares directions, from −1 to 1. In many dimensions, nearly all random directions are at right angles.
+# * $2N$ views give a $2N \times 2N$ matrix: the diagonal is masked, one entry a row is the positive, and the rest are
+#   negatives.
+# * NT-Xent is a softmax cross-entropy a row: *which of the others is your partner?*
+# * The partner pulls as strongly as all negatives push. The temperature decides which of them do.
+#
+# Next, notebook 04 puts this loss to work.

@@ -1,0 +1,37 @@
+"""What the tests and the benchmark of the explorers share: all of them, and a hand that moves their controls."""
+
+import ipywidgets
+
+from helpers.widgets.angle import AngleExplorer
+from helpers.widgets.by_hand import ByHand
+from helpers.widgets.circle import CircleExplorer
+from helpers.widgets.histograms import HistogramExplorer
+from helpers.widgets.matrix import MatrixExplorer
+from helpers.widgets.self_prediction import (
+    ColorizationExplorer,
+    DenoisingExplorer,
+    JigsawExplorer,
+    MaskedExplorer,
+    RotationExplorer,
+)
+from helpers.widgets.transforms import TransformsExplorer
+from helpers.widgets.two_views import TwoViewsExplorer
+
+EXPLORERS = (MaskedExplorer, DenoisingExplorer, ColorizationExplorer, RotationExplorer, JigsawExplorer, CircleExplorer,
+             TransformsExplorer, TwoViewsExplorer, HistogramExplorer, AngleExplorer, MatrixExplorer, ByHand)
+
+
+def move(control: ipywidgets.Widget, turn: int) -> bool:
+    """Change a control to another value, as a student would; tell whether it is one that can be changed so."""
+    if isinstance(control, (ipywidgets.Dropdown, ipywidgets.SelectionSlider)):
+        control.index = (control.index + 1) % len(control.options)
+    elif isinstance(control, ipywidgets.Checkbox):
+        control.value = not control.value
+    elif isinstance(control, (ipywidgets.IntSlider, ipywidgets.FloatSlider)):
+        places = max(1, round((control.max - control.min) / control.step))
+        control.value = control.min + control.step * ((turn * 7 + 3) % (places + 1))
+    elif isinstance(control, ipywidgets.Button):
+        control.click()
+    else:
+        return False
+    return True

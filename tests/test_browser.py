@@ -1,0 +1,101 @@
+"""A real JupyterLab in headless Chromium: each notebook is run, a slider moved, and a picture of each explorer kept.
+
+The pictures lie in tests/artifacts afterwards. They are made to be looked at.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ARTIFACTS = ROOT / "tests" / "artifacts"
+EXPLORERS = {"01_self_prediction_vs_contrastive": 6, "02_augmentations": 3, "03_similarity_and_nt_xent": 3}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run", "--disable-quic"]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow,
+              pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab that serves the notebooks and keeps no settings."""
+    place = tmp_path_factory.mktemp("lab")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folders = {f"JUPYTER{name}_DIR": str(place / name) for name in ("_CONFIG", "LAB_SETTINGS", "LAB_WORKSPACES")}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.token=",
+               "--ServerApp.password=", "--allow-root", f"--ServerApp.root_dir={ROOT / 'notebooks'}",
+               "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=",
+               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    with (place / "log").open("w") as log:
+        server = subprocess.Popen(command, env=os.environ | folders | {"COURSE_FAST": "1"}, stdout=log,
+                                  stderr=subprocess.STDOUT)
+    try:
+        for _ in range(120):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+def run_all(page, address: str, name: str) -> None:
+    """Open a notebook and run it from top to bottom."""
+    page.goto(f"{address}/lab/tree/{name}.ipynb?reset")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
+    kernel = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel"
+    page.wait_for_function(f"() => {kernel}?.status === 'idle'", timeout=90_000)
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")  # until the last cell is done
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_explorers_answer_in_jupyterlab(lab, browser, name):
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    errors = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    try:
+        run_all(page, lab, name)
+        images = page.locator(".widget-image")
+        assert images.count() == EXPLORERS[name]
+        ARTIFACTS.mkdir(exist_ok=True)
+        for k in range(images.count()):
+            image = images.nth(k)
+            image.scroll_into_view_if_needed()
+            box = image.locator("xpath=..")  # controls, picture and sentence
+            before = image.get_attribute("src")
+            handle = box.locator(".noUi-handle").first
+            handle.focus()
+            for _ in range(3):
+                handle.press("ArrowRight")
+            page.wait_for_function("([image, before]) => image.src !== before", arg=[image.element_handle(), before],
+                                   timeout=5000)
+            page.wait_for_timeout(200)
+            box.screenshot(path=ARTIFACTS / f"{name}-{k + 1}.png")
+        assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+        assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    finally:
+        page.close()
+    assert not [text for text in errors if not re.search(r"favicon", text)]

@@ -33,6 +33,9 @@ for name, value in environment().items():
 # | | notebook | question |
 # |---|---|---|
 # | 00 | welcome | does my machine work, and where are we going? |
+# | 01 | self_prediction_vs_contrastive | how can a network learn without labels? |
+# | 02 | augmentations | what makes two views the same picture? |
+# | 03 | similarity_and_nt_xent | how does a similarity matrix become a loss? |
 # | 04 | train_simclr | how is it trained, on a laptop and on a GPU, and how do I know that it learns? |
 #
 # Two symbols will come back everywhere. The **encoder** $f$ is a network that turns an image into a list of numbers, its
@@ -120,5 +123,5 @@ for name, (bank, held_out) in features.items():
 # * SimCLR learned from images alone to look past colour to the shape.
 #
 # How? By one idea: **make two altered views of each image, and train the network to find the partner of every view among
-# the views of other images.** The views change the colours, so colour alone cannot tell who the partner is. Notebook 04
-# trains an encoder like the one you have just used.
+# the views of other images.** The views change the colours, so colour alone cannot tell who the partner is. Notebook 01
+# shows this idea beside its rivals, and notebook 04 trains an encoder like the one you have just used.

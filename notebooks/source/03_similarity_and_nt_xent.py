@@ -137,8 +137,8 @@ MatrixExplorer()
 # %% [markdown]
 # Try these:
 #
-# 1. Move **after epoch** from 0 to 15 and watch the two green lines get dark while the rest gets grey. In an untrained network
-#    nearly all *projections* look alike or differ at random; the partner is not special.
+# 1. Move **after epoch** down to 0 and up again. The untrained network finds every view like every other: all is dark, and the
+#    partner is nothing special. Training has to pull the matrix apart, until little more than the two green lines is dark.
 # 2. At epoch 15, set **whose similarity** to *raw pixels*. Which views are similar now, and why?
 # 3. Choose an **anchor** whose partner is not nearest. What do its nearest negatives share with it?
 # 4. Move the **temperature** τ to 0.05 and to 2. The similarities stay, and yet the pushes change. Who is pushed at a low

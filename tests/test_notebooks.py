@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbconvert
 import nbformat
 import pytest
 
@@ -46,6 +47,22 @@ def test_solution_is_in_step_executed_and_clean(name):
     assert pictures
     assert sum(len(output.data["image/png"]) for output in pictures) * 3 / 4 < 1.5e6
     assert all(output.metadata.get("image/png", {}).get("alt") for output in pictures), "a picture without alt text"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_explorers_leave_a_picture_with_its_text_where_no_kernel_runs(name):
+    """In the notebook itself, as GitHub and nbviewer show it, and in a page that nbconvert makes of it."""
+    solution = read(build.NOTEBOOKS / "solutions" / f"{name}.ipynb")
+    page = nbconvert.HTMLExporter().from_notebook_node(solution)[0]
+    for cell in solution.cells:
+        last = cell.source.rstrip().splitlines()[-1:]
+        if cell.cell_type == "code" and last and re.fullmatch(r"(\w+Explorer|ByHand)\(\)", last[0]):
+            shown = cell.outputs[-1]
+            assert set(shown.data) == {"image/png", "text/plain"}
+            assert shown.metadata["image/png"]["alt"] == shown.data["text/plain"]
+    # nbconvert drops alt texts; the sentence is part of an explorer's picture too.
+    assert page.count('src="data:image/png;base64') == sum(
+        "image/png" in output.get("data", {}) for cell in solution.cells for output in cell.get("outputs", []))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -114,7 +114,7 @@ def draw_similarities(groups: dict[str, tuple]) -> Figure:
     Args:
         groups: Title of a panel to (similarities of pairs, similarities of others), each of shape (N,).
     """
-    fig, axes = figure(4.6 * len(groups), 3.0, 1, len(groups), sharey=True)
+    fig, axes = figure(4.6 * len(groups), 3.0, 1, len(groups))
     bins = np.linspace(-1, 1, 41)
     for ax, (title, (pairs, others)) in zip(axes[0], groups.items(), strict=True):
         ax.hist(np.asarray(pairs), bins, color=POSITIVE, alpha=0.75, label="two views of one image")

@@ -72,7 +72,8 @@ class ByHand(Explorer):
         if self._moving:
             return
         i, j = self.pair.value
-        self._limited = False
+        if change["owner"] is not self.temperature:
+            self._limited = False
         if change["owner"] is self.pair:
             self._show_value()
         elif change["owner"] is self.value:
@@ -92,7 +93,7 @@ class ByHand(Explorer):
     def draw(self, canvas: Canvas) -> str:
         n, tau = self.numbers(), self.temperature.value
         chosen = {self.pair.value, self.pair.value[::-1]}
-        blocks = ((78, "1  similarity  s", n["s"], "{:.2f}"), (352, "2  exp(s / τ)", n["exps"], "{:.2f}"))
+        blocks = ((78, "1  similarity  s", n["s"], "{:.2f}"), (384, "2  exp(s / τ)", n["exps"], "{:.2f}"))
         for x, title, table, form in blocks:
             canvas.text(x - 24, 20, title, 18, bold=True)
             wide = 58
@@ -112,14 +113,14 @@ class ByHand(Explorer):
                     text = form.format(table[i, j].item())
                     canvas.text(left + wide / 2, top + 24, text if len(text) < 7 else f"{table[i, j].item():.0f}",
                                 16 if len(text) < 6 else 13, anchor="mm")
-        for x, title in ((640, "3  row sum"), (755, "4  p"), (855, "5  ℓ = −log p")):
+        for x, title in ((675, "3  row sum"), (772, "4  p"), (874, "5  ℓ = −log p")):
             canvas.text(x, 20, title, 17, anchor="mm", bold=True)
         for k in range(4):
             y = 96 + 52 * k
             total = n["total"][k].item()
-            canvas.text(640, y, f"{total:.2f}" if total < 1e4 else f"{total:.0f}", 17, anchor="mm")
-            canvas.text(755, y, f"{n['p'][k].item():.3f}", 17, POSITIVE, "mm", bold=True)
-            canvas.text(855, y, f"{n['l'][k].item():.3f}", 17, anchor="mm", bold=True)
+            canvas.text(675, y, f"{total:.2f}" if total < 1e4 else f"{total:.0f}", 17, anchor="mm")
+            canvas.text(772, y, f"{n['p'][k].item():.3f}", 17, POSITIVE, "mm", bold=True)
+            canvas.text(874, y, f"{n['l'][k].item():.3f}", 17, anchor="mm", bold=True)
         row, mate = self.pair.value if self.pair.value[1] == self.pair.value[0] + 2 else (self.pair.value[0], None)
         mate = (row + 2) % 4 if mate is None else mate
         others = [j for j in range(4) if j != row]

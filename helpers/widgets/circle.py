@@ -11,7 +11,7 @@ from helpers.widgets.canvas import Canvas
 from helpers.widgets.explorer import Explorer, button, dropdown, slider
 
 IMAGES, KINDS, LETTERS = 4, ("circle", "square", "triangle", "diamond"), "ABCD"
-STEP = 0.4  # radians that a gradient of 1 moves a point
+STEP = 1.6  # times τ: radians that a gradient of 1 moves a point (gradients grow as 1 / τ)
 
 
 class CircleExplorer(Explorer):
@@ -33,7 +33,7 @@ class CircleExplorer(Explorer):
         self.again = button("scatter", "put the points at random places", 100)
         self.history: list[float] = []
         self._moving = False
-        super().__init__([self.point, self.angle, self.temperature, self.one, self.many, self.again], height=440)
+        super().__init__([self.point, self.angle, self.temperature, self.one, self.many, self.again], height=465)
         self.point.observe(lambda _: self._show_angle(), "value")
 
     def loss(self, angles: torch.Tensor) -> torch.Tensor:
@@ -48,7 +48,7 @@ class CircleExplorer(Explorer):
         for _ in range({self.one: 1, self.many: 25}.get(pressed, 0)):
             value, gradient = self._gradient()
             self.history.append(value)
-            self.angles = self.angles - STEP * gradient * (180 / math.pi)
+            self.angles = self.angles - STEP * self.temperature.value * gradient * (180 / math.pi)
         self._show_angle()
 
     def _scatter(self) -> None:
@@ -63,6 +63,8 @@ class CircleExplorer(Explorer):
     def _changed(self, change) -> None:
         if self._moving:
             return
+        if change["owner"] is not self.point:
+            self.history = []  # another loss begins
         if change["owner"] is self.angle:
             self.angles[self.point.value] = float(self.angle.value)
         self.redraw()
@@ -75,14 +77,14 @@ class CircleExplorer(Explorer):
 
     def draw(self, canvas: Canvas) -> str:
         loss, gradient = self._gradient()
-        x, y, radius = 240, 222, 168
+        x, y, radius = 240, 232, 172
         canvas.circle(x, y, radius, None, "#CCCCCC", 2)
         place = [(x + radius * math.cos(math.radians(a)), y - radius * math.sin(math.radians(a)))
                  for a in self.angles.tolist()]
         for k in range(IMAGES):
             canvas.line([place[k], place[k + IMAGES]], POSITIVE, 2, dashed=True)
         for k, ((px, py), turn) in enumerate(zip(place, gradient.tolist(), strict=True)):
-            a, length = math.radians(float(self.angles[k])), -turn * radius * STEP * 1.5
+            a, length = math.radians(float(self.angles[k])), -turn * radius * STEP * self.temperature.value
             length = math.copysign(min(abs(length), 90), length)
             canvas.arrow(px, py, px - length * math.sin(a), py - length * math.cos(a), NEGATIVE, 4)
         for k, (px, py) in enumerate(place):
@@ -108,15 +110,14 @@ class CircleExplorer(Explorer):
         if len(self.history) > 1:
             values = [*self.history, loss][-200:]
             top, bottom = max(*values, 0.1), 0.0
-            points = [(490 + 400 * k / (len(values) - 1), 410 - 100 * (v - bottom) / (top - bottom))
+            points = [(490 + 400 * k / (len(values) - 1), 452 - 72 * (v - bottom) / (top - bottom))
                       for k, v in enumerate(values)]
-            canvas.line([(490, 410), (890, 410)], OTHER, 1.5)
+            canvas.line([(490, 452), (890, 452)], OTHER, 1.5)
             canvas.line(points, VIEW_A, 3)
-            canvas.text(490, 296, f"loss over {len(self.history)} gradient steps", 15, "#555555")
-        else:
-            canvas.line([(490, 320), (530, 320)], POSITIVE, 3, dashed=True)
-            canvas.text(542, 320, "joins the two views of an image", 15, "#555555")
-            canvas.arrow(490, 354, 530, 354, NEGATIVE, 4)
-            canvas.text(542, 354, "where the loss moves a point, and how fast", 15, "#555555")
+            canvas.text(490, 362, f"loss over {len(self.history)} gradient steps", 15, "#555555")
+        canvas.line([(490, 290), (530, 290)], POSITIVE, 3, dashed=True)
+        canvas.text(542, 290, "joins the two views of an image", 15, "#555555")
+        canvas.arrow(490, 322, 530, 322, NEGATIVE, 4)
+        canvas.text(542, 322, "where one gradient step takes a point", 15, "#555555")
         return (f"Loss {loss:.2f}: the views of an image have similarity {same:.2f}, views of different images "
                 f"{other:.2f}; {found:.0%} of the points have their partner nearest.")

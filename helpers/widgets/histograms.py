@@ -48,6 +48,7 @@ class HistogramExplorer(Explorer):
         generator = torch.Generator().manual_seed(self.seed)
         rows = torch.randperm(len(self._images[name]), generator=generator)[:IMAGES]
         on = self.color.value
+        self.strength.disabled = not on
         policy = Policy(size=32, crop_area=(self.area.value, 1.0), color_strength=self.strength.value,
                         color_p=0.8 if on else 0.0, gray_p=0.2 if on else 0.0, blur_p=0.0)
         return Augment(policy)(self._images[name][rows.repeat(2)], generator)
@@ -63,20 +64,16 @@ class HistogramExplorer(Explorer):
                 x = 12 if view < IMAGES else 142
                 canvas.image(views[view], x, y, 112, frame=color)
                 canvas.text(x + 56, y + 130, f"image {row + 1}, crop {1 if view < IMAGES else 2}", 14, anchor="mm")
-            x, base, width = 300, y + 112, 360 / BINS
-            for view, color in ((row, VIEW_A), (row + IMAGES, VIEW_B)):
-                points = [(x, base)]
+            x, base, width = 300, y + 66, 360 / BINS
+            for view, color, way in ((row, VIEW_A, -1), (row + IMAGES, VIEW_B, 1)):
                 for k, value in enumerate(histograms[view].tolist()):
-                    top = base - 108 * value / highest
-                    points += [(x + k * width, top), (x + (k + 1) * width, top)]
-                points.append((x + 360, base))
-                if view < IMAGES:
-                    canvas.polygon(points, "#BBD9EC")
-                canvas.line(points, color, 3)
-            canvas.line([(x, base), (x + 360, base)], OTHER, 2)
-            canvas.text(x, base + 17, "dark", 14, "#555555")
-            canvas.text(x + 360, base + 17, "bright", 14, "#555555", "rm")
-        canvas.text(480, 12, "intensities of crop 1 (filled) and crop 2 (line)", 15, "#555555", "mm")
+                    height = 62 * value / highest
+                    canvas.rectangle(x + k * width, base - height if way < 0 else base, width - 1, height, color)
+                canvas.text(x + 356, base + way * 52, f"crop {1 if way < 0 else 2}", 14, "#555555", "rm")
+            canvas.line([(x, base), (x + 360, base)], OTHER, 1.5)
+            canvas.text(x, base + 74, "dark", 14, "#555555")
+            canvas.text(x + 360, base + 74, "bright", 14, "#555555", "rm")
+        canvas.text(480, 12, "how many pixels of each brightness: crop 1 up, crop 2 down", 15, "#555555", "mm")
         share = found / (2 * IMAGES)
         canvas.text(720, 60, "pairs found among", 18)
         canvas.text(720, 86, f"{IMAGES} images by their", 18)

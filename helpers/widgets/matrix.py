@@ -31,15 +31,16 @@ class MatrixExplorer(Explorer):
     """
 
     def __init__(self, run: str = "shapes-tiny", seed: int = 0):
-        self.run, self.seed = run, seed
+        self.seed = seed
         self.images = load("shapes", "val")
-        self._nets: dict = {}
+        # All at once: a first move of the epoch's slider is as quick as the next.
+        self._nets = {epoch: load_pretrained(run if epoch == EPOCHS[-1] else f"{run}-epoch{epoch}") for epoch in EPOCHS}
         self._new_views()
         self.whose = dropdown("whose similarity", [("z = g(h)", "z"), ("h = f(view)", "h"), ("raw pixels", "pixels")],
                               width=270)
         self.epoch = steps("after epoch", EPOCHS, EPOCHS[-1], width=310, label=90)
-        self.count = slider("images N", 8, 2, MOST, 1, width=330, label=90)
-        self.anchor = slider("anchor (row)", 1, 1, 16, 1, width=270)
+        self.count = slider("images N", 6, 2, MOST, 1, width=330, label=90)
+        self.anchor = slider("anchor (row)", 1, 1, 12, 1, width=270)
         self.temperature = slider("temperature τ", 0.1, 0.05, 2.0, 0.05, width=310, label=105)
         self.again = button("new images", "draw other images and other views of them", 110)
         self.count.observe(lambda change: setattr(self.anchor, "max", 2 * change["new"]), "value")
@@ -52,14 +53,9 @@ class MatrixExplorer(Explorer):
     def _new_views(self) -> None:
         generator = torch.Generator().manual_seed(self.seed)
         rows = torch.randperm(len(self.images), generator=generator)[:MOST]
-        augment = Augment(self._net(EPOCHS[-1]).settings.policy())
+        augment = Augment(self._nets[EPOCHS[-1]].settings.policy())
         self.views = augment(self.images.images[rows.repeat(2)], generator)  # (2 MOST, 3, 32, 32)
         self._embedded: dict = {}
-
-    def _net(self, epoch: int):
-        if epoch not in self._nets:
-            self._nets[epoch] = load_pretrained(self.run if epoch == EPOCHS[-1] else f"{self.run}-epoch{epoch}")
-        return self._nets[epoch]
 
     def embeddings(self) -> Tensor:
         """Return what is compared: 2N rows, rows k and k + N a pair."""
@@ -68,15 +64,17 @@ class MatrixExplorer(Explorer):
             if whose == "pixels":
                 found = self.views.flatten(1)
             else:
-                h = extract_features(self._net(epoch).encoder, self.views)
+                net = self._nets[epoch]
+                h = extract_features(net.encoder, self.views)
                 with torch.inference_mode():
-                    found = self._net(epoch).head(h) if whose == "z" else h
+                    found = net.head(h) if whose == "z" else h
             self._embedded[whose, epoch] = found.clone()
         found = self._embedded[whose, epoch]
         return torch.cat([found[:n], found[MOST:MOST + n]])
 
     def draw(self, canvas: Canvas) -> str:
         n, tau = self.count.value, self.temperature.value
+        self.epoch.disabled = self.whose.value == "pixels"  # pixels do not learn
         rows = 2 * n
         anchor = min(self.anchor.value, rows) - 1
         embeddings = self.embeddings()
@@ -100,18 +98,18 @@ class MatrixExplorer(Explorer):
         first = (logits.argmax(1) == partner).sum().item()
         place = "nearest" if rank == 1 else f"number {rank} of {rows - 1}"
         sure = p[partner[anchor]].item()
-        return (f"Row {anchor + 1}: its partner is {place}, with probability {sure:.0%}. The hardest negative does "
-                f"{hardest:.0%} of the pushing. {first} of {rows} views have their partner nearest.")
+        return (f"Row {anchor + 1}: its partner is {place}, and the softmax gives it {sure:.0%}. The hardest negative "
+                f"gets {hardest:.0%} of the pushing. {first} of {rows} views have their partner nearest.")
 
     def _draw_matrix(self, canvas: Canvas, views: Tensor, similarity: Tensor, partner: Tensor, anchor: int) -> None:
         rows = len(views)
-        thumb = 22
-        x, y, side = 30, 30, 468
+        x, y, side = 42, 42, 456
         cell = side / rows
         shades = _GRAYS[((similarity.numpy() + 1) * 127.5).round().astype(int).clip(0, 255)]
         shades[np.arange(rows), np.arange(rows)] = 255
         canvas.image(shades.transpose(2, 0, 1), x, y, side)
-        small = min(thumb, cell)
+        thumb = 32
+        small = min(thumb, cell - 1)
         for k in range(rows):
             middle = (k + 0.5) * cell
             canvas.image(views[k], x - thumb - 4 + (thumb - small) / 2, y + middle - small / 2, small)
@@ -142,8 +140,9 @@ class MatrixExplorer(Explorer):
         canvas.text(x + 41, 100, "anchor", 15, "#555555", "mm")
         canvas.text(x + 134, 100, "partner", 15, "#555555", "mm")
         canvas.text(x + 192, 22, f"ℓ = −log p = {own:.2f}", 20, bold=True)
-        canvas.text(x + 192, 54, f"{share:.0%} of the loss (even: {1 / len(views):.0%})", 15)
-        canvas.text(x + 192, 80, f"loss {loss:.2f}, chance {math.log(len(views) - 1):.2f}", 15)
+        canvas.text(x + 192, 52, f"{share:.0%} of the batch's loss", 15)
+        canvas.text(x + 192, 73, f"(an equal share: {1 / len(views):.0%})", 15)
+        canvas.text(x + 192, 98, f"loss {loss:.2f}, chance {math.log(len(views) - 1):.2f}", 15)
 
     def _draw_row(self, canvas: Canvas, views: Tensor, similarity: Tensor, p: Tensor, force: Tensor,
                   is_partner: list[bool]) -> None:
@@ -156,7 +155,7 @@ class MatrixExplorer(Explorer):
         canvas.text(x, 126, "the other views, the most similar first", 15, "#555555")
         canvas.text(x, 208, "similarity s", 15, "#555555")
         canvas.text(x, 308, "p: softmax of s / τ", 15, "#555555")
-        canvas.text(x, 425, f"pull (up, {pull:.2f}) and push (down, {pull:.2f} in all)", 15, "#555555")
+        canvas.text(x, 425, f"what ℓ asks of each s:  up {pull:.2f}, down {pull:.2f} in all", 15, "#555555")
         for base in (268, 404, 488):
             canvas.line([(x, base), (x + width, base)], OTHER, 1)
         for k, mine in enumerate(is_partner):
@@ -165,9 +164,11 @@ class MatrixExplorer(Explorer):
             canvas.image(views[k], middle - thumb / 2, 140 + (44 - thumb) / 2, thumb, frame=POSITIVE if mine else None,
                          line=2)
             self._bar(canvas, middle, 268, bar, 44 * similarity[k].item(), color)
-            self._bar(canvas, middle, 404, bar, 80 * p[k].item(), POSITIVE if mine else VIEW_A)
+            self._bar(canvas, middle, 404, bar, 66 * p[k].item(), POSITIVE if mine else VIEW_A)
             if p[k] > 0.095 and bar > 14:
-                canvas.text(middle, 404 - 80 * p[k].item() - 3, f"{p[k]:.0%}", 13, anchor="mb")
+                canvas.text(middle, 404 - 66 * p[k].item() - 3, f"{p[k]:.0%}", 13, anchor="mb")
+            if mine:
+                canvas.marker(middle, 279, "triangle", 6, POSITIVE)
             self._bar(canvas, middle, 488, bar, -48 * force[k].item() / most, POSITIVE if mine else NEGATIVE)
 
     @staticmethod

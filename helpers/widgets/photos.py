@@ -29,16 +29,18 @@ class PhotoPicker:
         first: Name of the picture that is chosen at first.
         description: The list's label.
         upload: Whether to offer the upload.
+        which: Which of the shapes of each name to offer: two pickers with different ones never show the same image.
     """
 
     def __init__(self, size: int, shapes: tuple[str, ...] = (), first: str | None = None, description: str = "picture",
-                 upload: bool = True):
+                 upload: bool = True, which: int = 0):
         self.size, self.problem = size, ""
         photos = sample_photos(size)
         self.pictures = dict(zip(photos.classes, photos.images, strict=True))
         self.photos = set(self.pictures)
-        self.pictures |= _shapes(size, shapes)
+        self.pictures |= _shapes(size, shapes, which)
         self.choice = dropdown(description, list(self.pictures), first, width=220, label=70)
+        self.choice.observe(lambda _: setattr(self, "problem", ""), "value")
         self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description="your photo",
                                             layout=ipywidgets.Layout(width="130px"))
         self.upload.observe(self._uploaded, "value")
@@ -82,14 +84,17 @@ class PhotoPicker:
         except Exception as error:
             reason = "it is no image" if isinstance(error, Image.UnidentifiedImageError) else str(error).split("\n")[0]
             raise ValueError(f"{name[:60]!r} could not be read ({reason}); choose a JPEG or PNG") from error
-        short = name[:24]
+        short, count = name if len(name) <= 24 else f"…{name[-23:]}", 1
+        while short in self.pictures:
+            count += 1
+            short = f"{short.removesuffix(f' ({count - 1})')} ({count})"
         self.pictures[short] = torch.from_numpy(picture.copy())
         self.photos.add(short)
         self.choice.options = list(self.pictures)
         self.choice.value = short
 
 
-def _shapes(size: int, names: tuple[str, ...]) -> dict[str, Tensor]:
+def _shapes(size: int, names: tuple[str, ...], which: int) -> dict[str, Tensor]:
     if not names:
         return {}
     if size == 32:  # the held-out images of the course's own data set
@@ -97,4 +102,4 @@ def _shapes(size: int, names: tuple[str, ...]) -> dict[str, Tensor]:
         images, labels = held_out.images, held_out.labels
     else:
         images, labels = (torch.from_numpy(array) for array in render_shapes(80, size, seed=3)[:2])
-    return {name: images[int((labels == CLASSES.index(name)).nonzero()[0])] for name in names}
+    return {name: images[int((labels == CLASSES.index(name)).nonzero()[which])] for name in names}

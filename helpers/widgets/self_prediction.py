@@ -6,7 +6,7 @@ from torch import Tensor
 
 from helpers.augmentations import color_drop, gaussian_noise
 from helpers.plotting import NEGATIVE, OTHER, POSITIVE, VIEW_A
-from helpers.pretext import ORDERS, cut_tiles, load_pretext, mask_patches
+from helpers.pretext import ORDERS, PATCHES, cut_tiles, load_pretext, mask_patches
 from helpers.widgets.canvas import Canvas
 from helpers.widgets.explorer import Explorer, button, slider, steps
 from helpers.widgets.photos import PhotoPicker
@@ -59,12 +59,15 @@ class MaskedExplorer(_PretextExplorer):
         self.three(canvas, [(self.picture[0], "original", None), (masked[0], "what the network sees", VIEW_A),
                             (painted[0], "hidden patches painted", POSITIVE)])
         hidden = mask.float().mean().item()
-        if not 0 < hidden < 1:
+        if hidden == 0:
             return f"{self.photo.problem}Nothing is hidden: there is nothing to predict."
+        if hidden == 1:
+            return f"{self.photo.problem}Everything is hidden: it paints the same for every picture."
         seen = (self.picture * ~mask).sum((2, 3), keepdim=True) / (~mask).sum()
         error, plain = (_error(guess, self.picture, mask) for guess in (painted, seen.expand_as(painted)))
+        strange = "" if patch in PATCHES else f" (In training, patches had {PATCHES[0]} or {PATCHES[1]} px.)"
         return (f"{self.photo.problem}{hidden:.0%} is hidden. Error on hidden pixels {error:.3f}; painting all of them "
-                f"in the mean colour of the rest would give {plain:.3f}.")
+                f"in the mean colour of the rest would give {plain:.3f}.{strange}")
 
 
 def _error(guess: Tensor, truth: Tensor, where: Tensor) -> float:
@@ -99,17 +102,19 @@ class ColorizationExplorer(_PretextExplorer):
     """Take the colour away and let the network guess it."""
 
     def __init__(self):
-        self.boost = slider("show colour ×", 1.0, 1.0, 3.0, 0.25, label=105)
-        super().__init__("colorization", [self.boost], first="lake")
+        self.boost = slider("show colour ×", 2.0, 1.0, 3.0, 0.25, label=105)
+        super().__init__("colorization", [self.boost], first="temple")
 
     def draw(self, canvas: Canvas) -> str:
         gray = color_drop(self.picture, torch.ones(1))
         guess = self.predict(gray)
         shown = (gray + (guess - gray) * self.boost.value).clamp(0, 1)
         self.three(canvas, [(self.picture[0], "original", None), (gray[0], "what the network sees", VIEW_A),
-                            (shown[0], "colours it guesses", POSITIVE)])
+                            (shown[0], f"colours it guesses, × {self.boost.value:g}", POSITIVE)])
         chroma = [(x - gray).norm(dim=1).mean().item() for x in (guess, self.picture)]
-        return (f"{self.photo.problem}The guess has {chroma[0] / max(chroma[1], 1e-6):.0%} of the original's colour. "
+        if chroma[1] < 0.01:
+            return f"{self.photo.problem}The original has no colour: the guess is invention."
+        return (f"{self.photo.problem}The guess has {chroma[0] / chroma[1]:.0%} of the original's colour. "
                 f"Where several colours are possible, the guess with the smallest squared error is their mean: pale.")
 
 
@@ -183,5 +188,5 @@ class JigsawExplorer(_PretextExplorer):
         told = "all four tiles are in place" if all(right) else f"{sum(right)} of 4 tiles are in place"
         rank = int((p > p[self.order.value - 1]).sum()) + 1
         chance = p[self.order.value - 1].item()
-        return (f"{self.photo.problem}With probability {p.max().item():.0%} for its answer, {told}. Among the 24 "
-                f"orders, the right one has place {rank} ({chance:.0%}; guessing gives 4%).")
+        return (f"{self.photo.problem}It is {p.max().item():.0%} sure of its answer, and {told}. Among the 24 orders, "
+                f"the right one has place {rank} ({chance:.0%}; guessing gives 4%).")

@@ -1,4 +1,4 @@
-"""The ten transforms that SimCLR's authors studied, on one photo, each with its slider."""
+"""The ten panels of the paper's Figure 4, a photo and what nine transforms make of it, each with its slider."""
 
 import torch
 from torch import Tensor
@@ -26,9 +26,9 @@ class TransformsExplorer(Explorer):
     """A photo under each transform of the paper's Figure 4, computed by the functions that make training views."""
 
     def __init__(self):
-        self.photo = PhotoPicker(SIDE, shapes=("star", "heart", "arrow"), first="flower")
+        self.photo = PhotoPicker(SIDE, shapes=("star", "heart", "arrow"), first="temple")
         self.area = slider("b, c  area", 0.35, 0.05, 1.0, 0.05)
-        self.place = slider("b, c  place", 0.5, 0.0, 1.0, 0.05)
+        self.place = slider("b, c  place", 0.3, 0.0, 1.0, 0.05)
         self.gray = slider("d  grey", 1.0, 0.0, 1.0, 0.05)
         self.brightness = slider("e  brightness", 1.1, 0.0, 2.0, 0.05)
         self.contrast = slider("e  contrast", 1.2, 0.0, 2.0, 0.05)
@@ -84,8 +84,8 @@ class TransformsExplorer(Explorer):
             canvas.image(picture, x + 8, y, SIDE)
             canvas.text(x + 8, y + SIDE + 17, f"({letter})", 15, bold=True)
             canvas.text(x + 38, y + SIDE + 17, title, 15)
-        still = [title for letter, title, picture in self.panels()[1:]
-                 if torch.equal(picture, self.panels()[0][2]) and not title.startswith("rotate")]
+        original, *changed = (picture for _, _, picture in self.panels())
+        still = [letter for letter, picture in zip("bcdefghij", changed, strict=True) if torch.equal(picture, original)]
         seen = (f"Unchanged, at these settings: {', '.join(still)}." if still else
-                "In every panel you still see what the photo shows. The pixels are different in all of them.")
+                "(b) to (j) all come from (a). In which of them could you still name what you see?")
         return f"{self.photo.problem}{seen}"

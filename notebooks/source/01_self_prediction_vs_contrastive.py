@@ -28,8 +28,8 @@ print({name: version for name, version in versions().items() if name in ("python
 # few images with labels ──► your task, starting from what f already knows                     ──► answer
 # ```
 #
-# The trick is the task in the first line. Nobody really needs its answers; it is a pretext, and called so: **pretext task**. Two
-# families of them exist.
+# The trick is the task in the first line. Nobody needs its answers for their own sake; it is only a pretext, hence its name,
+# **pretext task**. There are two families.
 #
 # 1. **Self-prediction:** change an image, and predict from the rest what was *masked, augmented, obscured or perturbed*.
 # 2. **Contrastive learning:** compare images. Bring the similar ones together, push the others apart.
@@ -48,7 +48,7 @@ for task in TASKS:
     card = load_pretext(task).card
     settings = card["settings"]
     print(f"{task:>13}: {settings['steps']:,} steps of {settings['batch_size']} images of {card['data']}, "
-          f"{card['seconds'] / 60:.1f} minutes, seed {settings['seed']}")
+          f"seed {settings['seed']}, {card['hardware']}")
 
 # %% [markdown]
 # ### Masked patches
@@ -63,7 +63,7 @@ MaskedExplorer()
 
 # %% [markdown]
 # What is painted is blurred: where several pictures are possible, the mean of all of them has the smallest squared error. To do even
-# that, the network must know that a dark patch between two bright ones may be a tower, and that grass is at the bottom.
+# that, the network must know what photos are like: bright above, darker below, edges that go on.
 #
 # ### Denoising
 #
@@ -77,8 +77,7 @@ DenoisingExplorer()
 # %% [markdown]
 # ### Colorization
 #
-# Take the colours away and guess them. **Predict:** which will come out right, the sky or the flower? Then choose the *star*. Why must
-# the network fail there? (Our shapes have random colours.)
+COLOR_TEXT
 
 # %%
 from helpers.widgets.self_prediction import ColorizationExplorer
@@ -121,12 +120,13 @@ from helpers.augmentations import rotate
 from helpers.data import sample_photos
 
 images = sample_photos(32).images
-answer = rotation_task(images)
+answer, expected = rotation_task(images), torch.arange(len(images)) % 4
 if answer is None or answer is ...:
     print("not done yet")
+elif not isinstance(answer, tuple) or len(answer) != 2:
+    print("two things should come back: return turned, labels")
 else:
-    turned, labels = answer
-    expected = torch.arange(len(images)) % 4
+    turned, labels = answer[0].to(images.dtype), torch.as_tensor(answer[1])
     if labels.tolist() != expected.tolist():
         print(f"the labels are {labels.tolist()}, and should be {expected.tolist()}")
     elif torch.equal(turned, rotate(images, -expected)) and not torch.equal(turned, rotate(images, expected)):
@@ -150,7 +150,6 @@ JigsawExplorer()
 #
 # | pretext task | year | what is predicted |
 # |---|---|---|
-# | denoising autoencoder | 2008 | the clean image, from a noisy one |
 # | context encoder | 2016 | a missing region, from what surrounds it |
 # | jigsaw | 2016 | the order of shuffled patches |
 # | colorization | 2016 | colours, from a grey image |
@@ -158,12 +157,12 @@ JigsawExplorer()
 # | BERT | 2018 | the 15% of the words of a text that are masked |
 # | masked autoencoder (MAE) | 2021 | the 75% of the patches that are masked, with an encoder that sees only the rest |
 #
-# They all answer "what is missing here?", and they all ask about *one* image at a time.
+# All of them change an input and ask about it, *one* at a time.
 
 # %% [markdown]
 # ## 2. Contrastive learning
 #
-# The other family compares. Two views of the same image are **similar** and should get similar vectors: *minimise* their distance. Views
+# The other family compares. Two **views** (altered copies) of the same image are **similar** and should get similar vectors: *minimise* their distance. Views
 # of different images are **dissimilar**: *maximise* theirs.
 #
 # Below, four images, A to D, with two views each. An encoder has put every view somewhere on a circle, badly. The arrows show where the
@@ -177,9 +176,12 @@ from helpers.widgets.circle import CircleExplorer
 CircleExplorer()
 
 # %% [markdown]
-# Pairs come together, and the four images spread evenly. Both matter. With only the pull, all eight points could fall into one:
-# a perfect score, and nothing learned. This is called **collapse**. *Scatter*, set the temperature τ to 0.05 and then to 2, and compare
-# the arrows: τ decides how much a distant negative still counts. Notebook 03 is about this loss.
+# Pairs come together, and the four images spread evenly. Both matter. With only the pull, nothing would keep all eight points from
+# falling into one: a perfect score, and nothing learned. This is called **collapse**.
+#
+# The views of other images are called **negatives**. The **temperature** τ decides which of them push: *scatter*, set τ to 0.05 and
+# press *25 steps*. Many pairs meet, but the images do not spread evenly, since only the very nearest others still push. Notebook 03
+# is about this loss.
 
 # %% [markdown]
 # ### Real pairs
@@ -206,8 +208,8 @@ import torch.nn.functional as F
 
 similar = {name: (F.cosine_similarity(a, b), F.cosine_similarity(a, b.roll(1, 0))) for name, (a, b) in z.items()}
 picture(draw_similarities(similar),
-        "Histograms of cosine similarity. Before training, views of one image and views of different images overlap widely. "
-        "After training, views of one image lie near 1 and views of different images around 0.")
+        "Histograms of cosine similarity. Before training, views of one image and of different images all lie close to 1. "
+        "After training, views of one image have high similarities and views of different images lie around 0.")
 
 # %% [markdown]
 # Two numbers sum this up. **Alignment** is the mean squared distance of positive pairs: small is good. **Uniformity** is low when the
@@ -220,11 +222,15 @@ for name, (a, b) in z.items():
     print(f"{name:>16}: alignment {alignment(a, b):.2f}, uniformity {uniformity(a):.2f}")
 
 # %% [markdown]
+# Alignment got *worse*. Before training it is good for the wrong reason: all points lie together, and so do the pairs. Only both
+# numbers together tell.
+#
 # ## 3. Side by side
 #
 # Which family learns the better encoder? Same images, same encoder, same optimiser, and the same budget: as many images through the
-# encoder as SimCLR saw views. Then the encoder is frozen, and a vote of nearest neighbours (kNN) and a linear classifier on 5,000 labels
-# (linear probe) say what its representation is worth. Raw pixels and a random encoder show what comes for free.
+# encoder as SimCLR saw views. (What differs is the task: SimCLR's views change their colours too, the others crop and flip before
+# they begin.) Then the encoder is frozen, and a vote of nearest neighbours (kNN) and a linear classifier on 5,000 labels (linear probe)
+# say what its representation is worth. Raw pixels and a random encoder show what comes for free.
 #
 # **Predict** the order, for our shapes and for photos.
 
@@ -244,7 +250,8 @@ for data in dict.fromkeys(row["data"] for row in pretext):
           f"{int(row['test_images']):,} test images, {row['hardware']}")
 
 # %% [markdown]
-# *(Mean ± 95% interval over seeds; `data/README.md` has the command. CIFAR-10 in a JPEG version.)*
+# *(Mean ± 95% interval over seeds; one seed has none. CIFAR-10's images were re-compressed as JPEG. `data/README.md` has the
+# command.)*
 #
 # PRETEXT_TEXT
 
@@ -253,7 +260,7 @@ for data in dict.fromkeys(row["data"] for row in pretext):
 #
 # * Pretraining turns many images without labels into an encoder; the answers of a pretext task come from the images themselves.
 # * Self-prediction asks what is missing in one image; contrastive learning asks which images belong together.
-# * A contrastive loss needs both: pull pairs together, push the rest apart. Without the push, everything collapses.
-# * How a pretext task pays depends on whether its answer needs the content that you care about.
+# * A contrastive loss does both: it pulls pairs together and pushes the rest apart. Without the push, nothing prevents a collapse.
+# * A pretext task teaches what its answer requires. Whatever else you care about may not be learned.
 #
 # Next: what makes two views of an image? Notebook 02.

@@ -3,7 +3,7 @@
 #
 # **What makes two views the same picture?**
 #
-# You will bend one photo in ten ways, draw pairs of views as SimCLR does and see how alike a trained encoder finds them, learn
+# You will change one photo in nine ways, draw pairs of views as SimCLR does and see how alike a trained encoder finds them, learn
 # why cropping alone is not enough, and find out what happens when a transform destroys just what you wanted to know.
 #
 # *4 minutes on two CPU cores. You should have seen notebook 00. No network is needed.*
@@ -18,13 +18,13 @@ print(hardware())
 print({name: version for name, version in versions().items() if name in ("python", "torch", "ipywidgets")})
 
 # %% [markdown]
-# ## 1. Ten ways to change a picture
+# ## 1. Nine ways to change a picture
 #
-# The authors of SimCLR compared these ten (their Figure 4). Each has its slider, and every panel is computed by the very
+# The authors of SimCLR studied these (the ten panels of their Figure 4, the original first). Each has its slider, and every panel is computed by the very
 # functions that make the training views (`helpers/augmentations.py`). Take the flower, the temple, a shape, or a photo of your own.
 #
-# **Look for three things:** a transform that leaves the outlines and changes all colours; one that does the reverse; and one that
-# makes *you* unsure what the picture shows.
+# **Look for three things:** a transform that leaves the outlines and changes all colours; one that keeps the colours and destroys
+# the outlines; and one that makes *you* unsure what the picture shows.
 
 # %%
 from helpers.widgets.transforms import TransformsExplorer
@@ -32,8 +32,8 @@ from helpers.widgets.transforms import TransformsExplorer
 TransformsExplorer()
 
 # %% [markdown]
-# SimCLR uses a few of them, one after another: crop and resize, flip, colour jitter, colour drop, and blur. How strongly is
-# drawn anew for each view. A **policy** holds these choices; the defaults are the paper's (Appendix A).
+# SimCLR uses a few of them, one after another: crop and resize, flip, colour jitter, colour drop, and blur. How strong
+# each is, is drawn anew for every view. A **policy** holds these choices; the defaults are the paper's (Appendix A).
 
 # %%
 from helpers.augmentations import Augment, Policy
@@ -54,7 +54,7 @@ picture(show_images(views, columns=8, colors=[VIEW_A] * 16),
         "Sixteen views of one photo of a flower: different crops, mirrored or not, in many colours, some grey, some blurred.")
 
 # %% [markdown]
-# All sixteen are the same flower. That is all the supervision there is: *these belong together, whatever they look like.*
+# All sixteen come from one photo. That is all the supervision there is: *these belong together, whatever they look like.*
 
 # %% [markdown]
 # ### Exercise 1 · Two views of each image
@@ -77,8 +77,12 @@ noisy = Augment(Policy(color_p=0, gray_p=0, blur_p=0, noise_p=1.0, noise_sigma=(
 mine = two_views(plain, noisy)
 if mine is None or mine is ...:
     print("not done yet")
+elif not isinstance(mine, torch.Tensor):
+    print("return one tensor: torch.cat joins two")
 elif mine.shape != (8, 3, 32, 32):
     print(f"the shape is {tuple(mine.shape)}; 4 images should give 8 views, (8, 3, 32, 32)")
+elif torch.equal(mine[:4], plain) or torch.equal(mine[4:], plain):
+    print("one half is the images themselves: both views are drawn")
 elif torch.equal(mine[:4], mine[4:]):
     print("both views of each image are the same draw: call augment once for each view")
 elif (mine.mean(dim=(1, 2, 3)) * 4).round().tolist() != [0, 1, 2, 3] * 2:
@@ -89,11 +93,13 @@ else:
 # %% [markdown]
 # ## 2. What has the encoder become blind to?
 #
-# Below, two views of an image and what an encoder makes of them: the cosine similarity of their projections $z$, from −1 to 1
-# (the short line is the mean over eight pairs). Shapes are judged by an encoder that learned on shapes, photos by one that learned on
-# photos.
+# Below, two views of an image, and how alike an encoder finds them. The measure is **cosine similarity**: 1 for the same direction,
+# 0 for unrelated, −1 for opposite (notebook 03). The mean of many images is taken off first, so that 0 is what two images have in
+# common on average. *h* is what the encoder says, the **projection** *z* what a small extra network, used in training only, makes
+# of it. The first picture decides who judges: an encoder that learned on shapes, or one that learned on photos. The short line is
+# the mean over eight pairs.
 #
-# **Predict:** which change disturbs the trained encoder more, any colour you like, or a very small crop? And a random encoder?
+# **Predict:** which change disturbs the trained encoder more, any colour you like, or a very small crop? And raw pixels?
 
 # %%
 from helpers.widgets.two_views import TwoViewsExplorer
@@ -102,7 +108,7 @@ TwoViewsExplorer()
 
 # %% [markdown]
 # Try: *strength s* up to 1.5, with the trained encoder and with raw pixels. *Grey* on. *Smallest area* down to 0.08. Then choose
-# the same kind of shape as the other image.
+# the same kind of shape as the other image: another star for a star.
 #
 # One pair is an anecdote. Here are 500 held-out shapes. For each transform alone: how similar are an image and its changed
 # version, in the eyes of the trained and of a random encoder? For scale, the last row compares *different* images.
@@ -150,7 +156,7 @@ for name, images in versions_of.items():
 # histogram of their intensities (the paper's Figure 6). Below, two crops of each of two images, and a matcher that looks at
 # histograms and *at nothing else*: where things are, it cannot know.
 #
-# **Predict:** among 64 images, for how many of the 128 crops does it find the partner? And with colour distortion?
+# **Predict:** among 64 images with two crops each, for what share of the crops does it find the partner? And with colour distortion?
 
 # %%
 from helpers.widgets.histograms import HistogramExplorer
@@ -175,8 +181,9 @@ for strength in (0.0, 0.25, 0.5, 1.0):
 # win by colour has no reason to look at shapes. This is a **shortcut**.
 #
 # Does a real network take it? We trained SimCLR on shapes before a *striped* ground, where hues and stripes give every
-# image away. **Predict:** without colour transforms, how many partners does it find, and what is its kNN accuracy on shapes?
-# (Guessing is right 10% of the time.)
+# image away. A vote of nearest neighbours (**kNN**) and a linear classifier on $h$ (the **linear probe**) then have to name the
+# shape. **Predict:** without colour transforms, how many partners does it find, and how often is the shape named right? (Guessing
+# is right 10% of the time.)
 
 # %%
 from IPython.display import Markdown
@@ -187,15 +194,16 @@ Markdown(results_table(read_results("shortcut"), {"condition": "striped ground"}
                        {"pairs_found": "pairs found", "knn": "kNN", "probe": "linear probe"}))
 
 # %% [markdown]
-# *(2,000 test images; each run 15 epochs, about 2.5 minutes on two cores; `data/README.md` has the command.)*
+# *(Shapes of 2,000 test images; each run 15 epochs. "Pairs found" is counted in the last training batch: 128 images, each run
+# under its own policy, guessing finds 0.4%. `data/README.md` has the command.)*
 #
 # SHORTCUT_TEXT
 
 # %% [markdown]
 # ## 4. What must stay
 #
-# A transform removes information. That is its purpose, and its danger: **what the views do not share, the encoder is taught to
-# forget.** Turn a 6 by 180°.
+# A transform removes information. That is its purpose, and its danger: **what the views do not share, the loss gives no reason to
+# keep.** Turn a 6 by 180°.
 
 # %%
 from helpers.augmentations import rotate
@@ -225,6 +233,7 @@ for rotate_p in (0.0, 0.75):
     encoder = pretrain(parts[0], settings, progress=False).encoder
     print(f"turned with probability {rotate_p}: 6 or 9? {evaluate(encoder, *six_or_nine)['probe']:.1%} right, "
           f"all ten digits {evaluate(encoder, *parts)['probe']:.1%}")
+print(f"({len(six_or_nine[2])} and {len(parts[2])} test images: a difference of one or two of them means nothing)")
 
 # %% [markdown]
 # Now three seeds of longer runs, and two more questions. Some flowers are told by their colour: does an encoder that learned to
@@ -244,8 +253,9 @@ Markdown(results_table(read_results("what_must_stay"),
 # ## What you have learned
 #
 # * A view is a draw from a policy: crop, flip, colours, blur. Two draws of one image are a positive pair.
-# * The policy decides what the encoder becomes blind to. What the views do not share is forgotten.
-# * Crops share their colours. Without colour distortion a network can match views by colour alone: pairs found, nothing learned.
+# * The policy decides what the encoder may become blind to: the loss gives no reason to keep what views do not share.
+# * Crops share their colours. Without colour distortion a network can match views by colour alone: pairs found, hardly any shape
+#   learned.
 # * Before you copy a policy, ask what your task needs to know.
 #
 # Next: how do similarities become a loss? Notebook 03.

@@ -45,7 +45,8 @@ AngleExplorer()
 # %% [markdown]
 # It goes from −1 (opposite) through 0 (right angles) to 1 (same direction), whatever the lengths.
 #
-# In the plane, two random arrows are often close. With many dimensions that is different, and SimCLR's projections have 128:
+# In the plane, two random arrows are often nearly parallel. With many dimensions that is different, and SimCLR's projections have
+# 128:
 
 # %%
 import torch.nn.functional as F
@@ -53,7 +54,8 @@ import torch.nn.functional as F
 for dimensions in (2, 8, 128):
     one, two = F.normalize(torch.randn(2, 10_000, dimensions), dim=2)
     similarity = (one * two).sum(1)
-    print(f"{dimensions:>4} dimensions: half of all random pairs lie within ±{similarity.abs().median():.2f}, "
+    middle = similarity.abs().median()
+    print(f"{dimensions:>4} dimensions: half of all random pairs have a similarity from {-middle:.2f} to {middle:.2f}, "
           f"the closest of 10,000 has {similarity.max():.2f}")
 
 # %% [markdown]
@@ -83,7 +85,7 @@ rows = torch.tensor([[3.0, 4.0], [8.0, 6.0], [-4.0, 3.0]])
 mine, expected = similarity_matrix(rows), cosine_similarity(rows)
 if mine is None or mine is ...:
     print("not done yet")
-elif isinstance(mine, torch.Tensor) and mine.shape == expected.shape and torch.allclose(mine, expected, atol=1e-6):
+elif isinstance(mine, torch.Tensor) and mine.shape == expected.shape and torch.allclose(mine.to(expected), expected, atol=1e-6):
     print("right:", mine, sep="\n")
 else:
     print(f"yours is\n{mine}\nwhere this was expected:\n{expected}\nDoes every row have length 1 before the product? Is "
@@ -111,13 +113,13 @@ def partner_of(k: int, N: int) -> int:
 
 
 # %%
-found = [partner_of(k, 4) for k in range(8)]
+found = [partner_of(k, 3) for k in range(6)]
 if found[0] is None or found[0] is ...:
     print("not done yet")
-elif found == [4, 5, 6, 7, 0, 1, 2, 3]:
-    print("right: row 0 has row 4, row 4 has row 0")
+elif found == [3, 4, 5, 0, 1, 2] and partner_of(0, 4) == 4:
+    print("right: of three images, row 0 has row 3, and row 3 has row 0")
 else:
-    print(f"for N = 4 yours gives {found}. Rows 0 to 3 are the first views and rows 4 to 7 the second ones, in the same "
+    print(f"for N = 3 yours gives {found}. Rows 0 to 2 are the first views and rows 3 to 5 the second ones, in the same "
           f"order; the partner of the partner is oneself")
 
 # %% [markdown]
@@ -138,15 +140,19 @@ MatrixExplorer()
 # Try these:
 #
 # 1. Move **after epoch** down to 0 and up again. The untrained network finds every view like every other: all is dark, and the
-#    partner is nothing special. Training has to pull the matrix apart, until little more than the two green lines is dark.
-# 2. At epoch 15, set **whose similarity** to *raw pixels*. Which views are similar now, and why?
+#    partner is nothing special. Training has to pull the matrix apart, until little more than the two green lines is dark. (The
+#    networks are shown as they are used after training, with BatchNorm's running averages. In a training step BatchNorm spreads
+#    the batch from the beginning.)
+# 2. Set **whose similarity** to *raw pixels*. Why is nearly everything dark, and what stands out?
 # 3. Choose an **anchor** whose partner is not nearest. What do its nearest negatives share with it?
-# 4. Move the **temperature** τ to 0.05 and to 2. The similarities stay, and yet the pushes change. Who is pushed at a low
-#    temperature, and who at a high one?
-# 5. Raise **N** to 16. Twice as many negatives: does finding the partner get easier or harder?
+# 4. Move the **temperature** τ to 0.05 and to 2. The similarities stay, and yet the lowest panel changes. Which negatives push
+#    at a low temperature, and which at a high one?
+# 5. Raise **N** to 16: 30 negatives instead of 10. Does finding the partner get easier or harder?
 #
-# The lowest panel is the gradient: the partner pulls on the anchor just as strongly as all negatives together push. Each negative
-# pushes in proportion to its probability $p$. At a low temperature hardly any but the hardest negatives have one.
+# The lowest panel is the gradient of this row's loss $\ell$ by its similarities: how much $\ell$ wants each of them to grow (up: a
+# pull) or to shrink (down: a push), drawn to the longest bar. What it asks for the partner, $(1 - p) / \tau$, it takes from all
+# negatives together, from each in proportion to its probability $p$. At a low temperature only the hardest negatives have a
+# probability worth naming.
 
 # %% [markdown]
 # ## 4. By hand
@@ -158,7 +164,7 @@ MatrixExplorer()
 # and NT-Xent is the mean over all $2N$ rows. Two images, A and B, make four views and six similarities: small enough to see every
 # number. Follow them from 1 to 6, then change one similarity and see which numbers move.
 #
-# **Predict:** you raise the similarity of A1 and B2, who are no pair. In how many of the four rows does $\ell$ change?
+# **Predict:** choose *A1 and B2*, who are no pair, and raise their similarity. In how many of the four rows does $\ell$ change?
 
 # %%
 from helpers.widgets.by_hand import ByHand
@@ -168,11 +174,11 @@ ByHand()
 # %% [markdown]
 # In two: the rows of A1 and of B2. A similarity belongs to two rows, and each row asks its own question.
 #
-# (If a similarity stops following the slider: not every six numbers can be the similarities of four vectors. If A1 is close to
+# (If a similarity stops following the slider: not any six numbers can be the similarities of four vectors. If A1 is close to
 # both B1 and A2, those two cannot be far apart.)
 
 # %% [markdown]
-# ## 5. Five lines
+# ## 5. As code
 #
 # Now the same as code, a step at a time, on the projections of four images.
 
@@ -199,11 +205,22 @@ print(f"loss {loss:.4f}")
 # %% [markdown]
 # `logsumexp` is there for a reason: at $\tau = 0.01$, $e^{s/\tau}$ is up to $e^{100}$, more than 32-bit floats hold. Is it
 # the loss that trains everything in this course? And is it the loss of the paper? We ask both: `nt_xent` in `helpers/losses.py`, and
-# the paper's Algorithm 1, written with loops, exactly as it is printed there.
+# the paper's Equation 1 with loops, term by term. Here are the five steps in five lines first.
 
 # %%
 from helpers.losses import nt_xent
 
+
+def five_lines(projections: torch.Tensor, tau: float) -> torch.Tensor:
+    """Return NT-Xent of projections (2N, D), rows k and k + N a pair."""
+    rows = torch.arange(len(projections))
+    logits = cosine_similarity(projections) / tau
+    logits.fill_diagonal_(float("-inf"))
+    positive = logits[rows, rows.roll(len(rows) // 2)]
+    return (logits.logsumexp(dim=1) - positive).mean()
+
+
+# %%
 z = F.normalize(projections.double(), dim=1)
 each = []
 for i in range(8):
@@ -211,9 +228,9 @@ for i in range(8):
     others = sum(torch.exp(z[i] @ z[k] / tau) for k in range(8) if k != i)
     each.append(-torch.log(torch.exp(z[i] @ z[j] / tau) / others))
 by_loops = sum(each) / 8
-print(f"five lines {loss:.6f}   helpers {nt_xent(projections, tau):.6f}   the paper's loops {by_loops:.6f}")
-assert abs(loss - nt_xent(projections, tau)) < 1e-6
-assert abs(loss - by_loops) < 1e-6
+mine, helpers = five_lines(projections, tau), nt_xent(projections, tau)
+print(f"step by step {loss:.6f}   five lines {mine:.6f}   helpers {helpers:.6f}   the paper, term by term {by_loops:.6f}")
+assert max(abs(loss - value) for value in (mine, helpers, by_loops)) < 1e-6
 
 # %% [markdown]
 # ## 6. What the temperature does
@@ -263,6 +280,7 @@ for tau in (0.5, 0.07):
 # * $2N$ views give a $2N \times 2N$ matrix: the diagonal is masked, one entry a row is the positive, and the rest are
 #   negatives.
 # * NT-Xent is a softmax cross-entropy a row: *which of the others is your partner?*
-# * The partner pulls as strongly as all negatives push. The temperature decides which of them do.
+# * The gradient raises the partner's similarity by as much as it lowers all others together. The temperature decides which
+#   others those are.
 #
 # Next, notebook 04 puts this loss to work.

@@ -77,7 +77,8 @@ DenoisingExplorer()
 # %% [markdown]
 # ### Colorization
 #
-COLOR_TEXT
+# Take the colours away and guess them. The guess is pale, and is therefore shown twice as strong. **Predict:** what will the sky
+# become, and what the red beams? Then choose the *star*, one of our rendered shapes. What can the network know about its colours?
 
 # %%
 from helpers.widgets.self_prediction import ColorizationExplorer
@@ -85,10 +86,14 @@ from helpers.widgets.self_prediction import ColorizationExplorer
 ColorizationExplorer()
 
 # %% [markdown]
+# A bright even area on top is sky, and skies are blue: that it knows. Beams could be red, brown or grey: it says brownish. The colours of
+# our shapes are drawn at random, so nobody can know them, least of all a network that has only seen photos. **What a network can learn
+# from a pretext task depends on what its answer depends on.**
+#
 # ### Rotation
 #
 # Turn the picture by 0°, 90°, 180° or 270° and ask: by which? To answer, one has to recognise what is in the picture and to know how
-# it usually stands. **Predict:** for which of the photos can nobody know? Turn slowly and watch the bars hand over.
+# it usually stands. **Predict:** for which of the photos is that hardest? Turn slowly and watch the bars hand over.
 
 # %%
 from helpers.widgets.self_prediction import RotationExplorer
@@ -96,7 +101,9 @@ from helpers.widgets.self_prediction import RotationExplorer
 RotationExplorer()
 
 # %% [markdown]
-# The flower seen from the front looks much the same from all sides. There is nothing to learn from it.
+# The whole *flower* looks much the same from all sides, and the network is least sure of it. Of the *petals* it is surprisingly sure,
+# and right. What might it look at there, light and shadow perhaps? A network uses whatever helps, not what we had in mind. With the
+# *star* it fails: rendered shapes are unlike anything that it has seen.
 #
 # ### Exercise 1 · Make the rotation task
 #

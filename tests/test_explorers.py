@@ -20,6 +20,7 @@ from PIL import Image
 from helpers.losses import cosine_similarity, nt_xent
 from helpers.widgets.angle import AngleExplorer
 from helpers.widgets.by_hand import ByHand, nearest_possible, vectors_with
+from helpers.widgets.canvas import SCALE
 from helpers.widgets.circle import CircleExplorer
 from helpers.widgets.explorer import WIDTH
 from helpers.widgets.histograms import BINS, HistogramExplorer, intensity_histograms
@@ -27,7 +28,7 @@ from helpers.widgets.matrix import MatrixExplorer
 from helpers.widgets.photos import PhotoPicker
 from helpers.widgets.self_prediction import JigsawExplorer, MaskedExplorer, RotationExplorer
 from helpers.widgets.transforms import TransformsExplorer
-from helpers.widgets.two_views import TwoViewsExplorer
+from helpers.widgets.two_views import DRAWS, TwoViewsExplorer
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,7 +39,7 @@ def explorer(request):
 
 
 def test_every_control_says_what_it_is_and_moves_the_picture(explorer):
-    assert Image.open(io.BytesIO(explorer.image.value)).size == (2 * WIDTH, 2 * explorer.height)
+    assert Image.open(io.BytesIO(explorer.image.value)).size == (SCALE * WIDTH, round(SCALE * explorer.height))
     for control in explorer.controls:
         if isinstance(control, ipywidgets.Checkbox):
             control.value = True  # so that the sliders of what can be switched off have something to change
@@ -223,7 +224,7 @@ def test_a_slider_changes_the_strength_of_the_views_and_not_the_draw():
     assert "similarity 1.00" in explorer.text
     explorer.gray.value = True
     views, _ = explorer.views()
-    assert torch.equal(views[8, 0], views[8, 1])
+    assert torch.equal(views[DRAWS, 0], views[DRAWS, 1])
 
 
 def test_rotation_is_exact_at_quarter_turns():

@@ -1,6 +1,6 @@
 """A surface to draw explorers on with Pillow: a new picture in milliseconds, where a matplotlib Figure takes 20 to 80.
 
-Lengths are in the page's pixels; everything is drawn at twice that, so that lines are smooth and a projector sharp.
+Lengths are in the page's pixels; everything is drawn larger, so that lines are smooth and a projector sharp.
 """
 
 import io
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from helpers.plotting import OTHER, TEXT
 
-SCALE = 2
+SCALE = 1.5
 _MINUS = re.compile(r"(?<![\w.])-(?=[\d.])")
 _FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
@@ -24,6 +24,24 @@ _FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 @lru_cache
 def _font(px: float, bold: bool) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(_FONTS / f"DejaVuSans{'-Bold' if bold else ''}.ttf"), round(px * SCALE))
+
+
+@lru_cache(4096)
+def _written(text: str, px: float, bold: bool, anchor: str) -> tuple[Image.Image, tuple[int, int]]:
+    # A text as a mask, and where its corner lies from its anchor: most texts of an explorer come again and again.
+    font = _font(px, bold)
+    left, top, right, bottom = font.getbbox(text, anchor=anchor)
+    mask = Image.new("L", (max(1, round(right - left)), max(1, round(bottom - top))))
+    ImageDraw.Draw(mask).text((-left, -top), text, fill=255, font=font, anchor=anchor)
+    return mask, (round(left), round(top))
+
+
+def as_picture(pixels) -> Image.Image:
+    """Return pixels, uint8 or float in [0, 1], shape (3, H, W), as a picture that a canvas can show many times."""
+    array = np.asarray(pixels)
+    if array.dtype != np.uint8:
+        array = (array.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)))
 
 
 def with_minus(text: str) -> str:
@@ -36,7 +54,7 @@ class Canvas:
 
     def __init__(self, width: int, height: int):
         self.width, self.height = width, height
-        self.picture = Image.new("RGB", (width * SCALE, height * SCALE), "white")
+        self.picture = Image.new("RGB", (round(width * SCALE), round(height * SCALE)), "white")
         self._draw = ImageDraw.Draw(self.picture)
 
     def text(self, x: float, y: float, text: str, px: float = 16, color: str = TEXT, anchor: str = "lm",
@@ -44,7 +62,8 @@ class Canvas:
         """Write text; the anchor is l, m or r (across) and t, m, s or b (down), as Pillow's."""
         text = with_minus(text)
         anchor = anchor.replace("t", "a").replace("b", "d")
-        self._draw.text((x * SCALE, y * SCALE), text, fill=color, font=_font(px, bold), anchor=anchor)
+        mask, (left, top) = _written(text, px, bold, anchor)
+        self.picture.paste(color, (round(x * SCALE) + left, round(y * SCALE) + top), mask)
 
     def text_width(self, text: str, px: float = 16, bold: bool = False) -> float:
         """Return the width of a text in page pixels."""
@@ -115,12 +134,9 @@ class Canvas:
 
     def image(self, pixels, x: float, y: float, width: float, height: float | None = None,
               frame: str | None = None, line: float = 3) -> None:
-        """Show pixels, uint8 or float in [0, 1], shape (3, H, W), in a box; enlarged ones keep their pixels visible."""
-        array = np.asarray(pixels)
-        if array.dtype != np.uint8:
-            array = (array.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        """Show pixels, as `as_picture` takes or gives them, in a box; enlarged ones keep their pixels visible."""
         size = (round(width * SCALE), round((height or width) * SCALE))
-        shown = Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)))
+        shown = pixels if isinstance(pixels, Image.Image) else as_picture(pixels)
         if shown.size != size:
             larger = size[0] >= shown.width
             shown = shown.resize(size, Image.Resampling.NEAREST if larger else Image.Resampling.BOX)

@@ -5,7 +5,7 @@ import threading
 
 import ipywidgets
 
-from helpers.widgets.canvas import Canvas, with_minus
+from helpers.widgets.canvas import SCALE, Canvas, with_minus
 
 WIDTH = 960  # page pixels of every explorer's picture
 
@@ -71,7 +71,7 @@ class Explorer:
             bottom = probe.paragraph(8, 0, WIDTH - 16, sentence, 17) + 12
             whole = Canvas(WIDTH, round(top + self.height + bottom))
             whole.paragraph(8, 4, WIDTH - 16, values, 14, "#555555")
-            whole.picture.paste(picture.picture, (0, 2 * round(top)))
+            whole.picture.paste(picture.picture, (0, round(round(top) * SCALE)))
             whole.paragraph(8, top + self.height + 4, WIDTH - 16, sentence, 17)
             return whole.png()
 

@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from helpers.augmentations import Augment
@@ -14,7 +15,7 @@ from helpers.evaluation import extract_features
 from helpers.losses import cosine_similarity, nt_xent, positive_index
 from helpers.plotting import CHOSEN, NEGATIVE, OTHER, POSITIVE, VIEW_A
 from helpers.simclr import load_pretrained
-from helpers.widgets.canvas import Canvas
+from helpers.widgets.canvas import Canvas, as_picture
 from helpers.widgets.explorer import Explorer, button, dropdown, slider, steps
 
 MOST = 16  # images
@@ -55,22 +56,23 @@ class MatrixExplorer(Explorer):
         rows = torch.randperm(len(self.images), generator=generator)[:MOST]
         augment = Augment(self._nets[EPOCHS[-1]].settings.policy())
         self.views = augment(self.images.images[rows.repeat(2)], generator)  # (2 MOST, 3, 32, 32)
+        self.pictures = [as_picture(view) for view in self.views]
         self._embedded: dict = {}
 
     def embeddings(self) -> Tensor:
         """Return what is compared: 2N rows, rows k and k + N a pair."""
         whose, epoch, n = self.whose.value, self.epoch.value, self.count.value
-        if (whose, epoch) not in self._embedded:
+        if (whose, epoch, n) not in self._embedded:
+            views = torch.cat([self.views[:n], self.views[MOST:MOST + n]])
             if whose == "pixels":
-                found = self.views.flatten(1)
+                found = views.flatten(1)
             else:
                 net = self._nets[epoch]
-                h = extract_features(net.encoder, self.views)
+                h = extract_features(net.encoder, views)
                 with torch.inference_mode():
                     found = net.head(h) if whose == "z" else h
-            self._embedded[whose, epoch] = found.clone()
-        found = self._embedded[whose, epoch]
-        return torch.cat([found[:n], found[MOST:MOST + n]])
+            self._embedded[whose, epoch, n] = found.clone()
+        return self._embedded[whose, epoch, n]
 
     def draw(self, canvas: Canvas) -> str:
         n, tau = self.count.value, self.temperature.value
@@ -79,7 +81,7 @@ class MatrixExplorer(Explorer):
         anchor = min(self.anchor.value, rows) - 1
         embeddings = self.embeddings()
         similarity = cosine_similarity(embeddings)
-        views = torch.cat([self.views[:n], self.views[MOST:MOST + n]])
+        views = self.pictures[:n] + self.pictures[MOST:MOST + n]
         partner = positive_index(rows)
         logits = (similarity / tau).fill_diagonal_(-math.inf)
         each = F.cross_entropy(logits, partner, reduction="none")  # (2N,)
@@ -90,7 +92,7 @@ class MatrixExplorer(Explorer):
         share = each[anchor].item() / max(each.sum().item(), 1e-12)  # at a low temperature the loss may be 0
         self._draw_anchor(canvas, views, anchor, int(partner[anchor]), each[anchor].item(), share, loss)
         order = similarity[anchor].clone().index_fill_(0, torch.tensor(anchor), -9).argsort(descending=True)[:-1]
-        self._draw_row(canvas, views[order], similarity[anchor][order], p[order], force[order],
+        self._draw_row(canvas, [views[k] for k in order], similarity[anchor][order], p[order], force[order],
                        (order == partner[anchor]).tolist())
         rank = order.tolist().index(int(partner[anchor])) + 1
         pushes = force.clone().index_fill_(0, partner[anchor], 0)
@@ -101,7 +103,8 @@ class MatrixExplorer(Explorer):
         return (f"Row {anchor + 1}: its partner is {place}, and the softmax gives it {sure:.0%}. The hardest negative "
                 f"gets {hardest:.0%} of the pushing. {first} of {rows} views have their partner nearest.")
 
-    def _draw_matrix(self, canvas: Canvas, views: Tensor, similarity: Tensor, partner: Tensor, anchor: int) -> None:
+    def _draw_matrix(self, canvas: Canvas, views: list[Image.Image], similarity: Tensor, partner: Tensor,
+                     anchor: int) -> None:
         rows = len(views)
         x, y, side = 42, 42, 456
         cell = side / rows
@@ -132,8 +135,8 @@ class MatrixExplorer(Explorer):
         canvas.text(x + 360, 513, "s = -1", 15, "#555555", "rm")
         canvas.text(x + 455, 513, "1", 15, "#555555")
 
-    def _draw_anchor(self, canvas: Canvas, views: Tensor, anchor: int, partner: int, own: float, share: float,
-                     loss: float) -> None:
+    def _draw_anchor(self, canvas: Canvas, views: list[Image.Image], anchor: int, partner: int, own: float,
+                     share: float, loss: float) -> None:
         x = 540
         canvas.image(views[anchor], x + 3, 8, 76, frame=CHOSEN)
         canvas.image(views[partner], x + 96, 8, 76, frame=POSITIVE)
@@ -144,7 +147,7 @@ class MatrixExplorer(Explorer):
         canvas.text(x + 192, 73, f"(an equal share: {1 / len(views):.0%})", 15)
         canvas.text(x + 192, 98, f"loss {loss:.2f}, chance {math.log(len(views) - 1):.2f}", 15)
 
-    def _draw_row(self, canvas: Canvas, views: Tensor, similarity: Tensor, p: Tensor, force: Tensor,
+    def _draw_row(self, canvas: Canvas, views: list[Image.Image], similarity: Tensor, p: Tensor, force: Tensor,
                   is_partner: list[bool]) -> None:
         x, width, count = 540, 410, len(views)
         step = width / count

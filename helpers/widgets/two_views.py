@@ -14,7 +14,7 @@ from helpers.widgets.canvas import Canvas
 from helpers.widgets.explorer import Explorer, button, checkbox, dropdown, slider
 from helpers.widgets.photos import PhotoPicker
 
-DRAWS = 8  # pairs whose mean similarity is shown beside that of the pair in the picture
+DRAWS = 6  # pairs whose mean similarity is shown beside that of the pair in the picture
 SHAPES = ("star", "heart", "ring")
 
 

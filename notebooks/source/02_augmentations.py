@@ -97,7 +97,7 @@ else:
 # 0 for unrelated, −1 for opposite (notebook 03). The mean of many images is taken off first, so that 0 is what two images have in
 # common on average. *h* is what the encoder says, the **projection** *z* what a small extra network, used in training only, makes
 # of it. The first picture decides who judges: an encoder that learned on shapes, or one that learned on photos. The short line is
-# the mean over eight pairs.
+# the mean over six pairs.
 #
 # **Predict:** which change disturbs the trained encoder more, any colour you like, or a very small crop? And raw pixels?
 

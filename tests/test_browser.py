@@ -33,6 +33,9 @@ def lab(tmp_path_factory):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folders = {f"JUPYTER{name}_DIR": str(place / name) for name in ("_CONFIG", "LAB_SETTINGS", "LAB_WORKSPACES")}
+    quiet = Path(folders["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab" / "apputils-extension"
+    quiet.mkdir(parents=True)
+    (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')  # or it asks, above the pictures
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.token=",
                "--ServerApp.password=", "--allow-root", f"--ServerApp.root_dir={ROOT / 'notebooks'}",
                "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=",

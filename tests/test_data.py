@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 
-from helpers.data import load
+from helpers.data import load, sample_photos
 
 
 def write(path, color, size=(20, 20), mode="RGB"):
@@ -74,6 +75,24 @@ def test_shapes_splits(name):
     assert not rows & {bytes(image.numpy().tobytes()) for image in torch.cat([val.images, test.images])}
     assert set(train.factors) == {"hue", "background_hue", "size", "x", "y", "angle", "light"}
     assert all(len(values) == len(train) for values in train.factors.values())
+
+
+def test_digits_come_with_scikit_learn_and_stand_upright():
+    parts = [load("digits", split) for split in ("train", "val", "test")]
+    assert sum(map(len, parts)) == 1797
+    assert parts[0].images.shape[1:] == (3, 32, 32)
+    assert len({image.numpy().tobytes() for part in parts for image in part.images}) > 1790, "no image in two splits"
+    found = load_digits()
+    whole = torch.cat([part.images for part in parts]).float().mean((1, 2, 3)).sort().values / 255 * 16
+    assert torch.allclose(whole, torch.from_numpy(found.images.mean((1, 2))).float().sort().values, atol=0.2)
+
+
+def test_sample_photos_are_squares_of_the_size_asked_for():
+    photos = sample_photos(40)
+    assert photos.images.shape == (5, 3, 40, 40)
+    assert photos.images.dtype == torch.uint8
+    temple = photos.images[photos.classes.index("temple")].float()
+    assert temple[2, :10].mean() > temple[0, :10].mean() > temple[0, 30:].mean(), "a blue bright sky above"
 
 
 def test_limits_are_nested():

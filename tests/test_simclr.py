@@ -235,6 +235,18 @@ def test_saved_weights_come_back(images, tmp_path):
     assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * (tmp_path / "full.safetensors").stat().st_size
 
 
+def test_snapshots_show_the_run_at_its_epochs_and_leave_it_as_it_is(images, tmp_path):
+    whole = run(images, out=tmp_path / "run", snapshots=(0, 1))
+    assert_same_weights(whole, run(images))
+    first, untrained = (load_pretrained(tmp_path / "run" / f"epoch-{epoch}.safetensors") for epoch in (1, 0))
+    assert_same_weights(untrained, SimCLR(QUICK, images.images))
+    assert first.card["epoch"] == 1
+    assert first.history[-1]["epoch"] <= 1
+    last = {name: value for name, value in weights(whole).items() if value.is_floating_point()}
+    assert all(not torch.equal(value, weights(net)[name]) for net in (first, untrained)
+               for name, value in last.items() if value.ndim > 1)
+
+
 def test_a_run_can_start_from_weights(images):
     first = run(images)
     later = run(images, Settings(batch_size=32, epochs=1, lr=1e-12, warmup_epochs=0), start=first)

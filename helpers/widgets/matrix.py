@@ -39,7 +39,8 @@ class MatrixExplorer(Explorer):
         self._new_views()
         self.whose = dropdown("whose similarity", [("z = g(h)", "z"), ("h = f(view)", "h"), ("raw pixels", "pixels")],
                               width=270)
-        self.epoch = steps("after epoch", EPOCHS, EPOCHS[-1], width=310, label=90)
+        names = [("0 (random)" if epoch == 0 else str(epoch), epoch) for epoch in EPOCHS]
+        self.epoch = steps("after epoch", names, EPOCHS[-1], width=310, label=90)
         self.count = slider("images N", 6, 2, MOST, 1, width=330, label=90)
         self.anchor = slider("anchor (row)", 1, 1, 12, 1, width=270)
         self.temperature = slider("temperature τ", 0.1, 0.05, 2.0, 0.05, width=310, label=105)

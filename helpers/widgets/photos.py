@@ -42,7 +42,7 @@ class PhotoPicker:
         self.choice = dropdown(description, list(self.pictures), first, width=220, label=70)
         self.choice.observe(lambda _: setattr(self, "problem", ""), "value")
         self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description="your photo",
-                                            layout=ipywidgets.Layout(width="130px"))
+                                            layout=ipywidgets.Layout(width="145px"))
         self.upload.observe(self._uploaded, "value")
         self.controls = [self.choice, self.upload] if upload else [self.choice]
 

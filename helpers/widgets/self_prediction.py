@@ -122,7 +122,7 @@ class RotationExplorer(_PretextExplorer):
     """Turn a picture and see which of four rotations the network believes in."""
 
     def __init__(self):
-        self.angle = slider("turn (degrees)", 0, 0, 360, 5, width=420)
+        self.angle = slider("turn (degrees)", 0, 0, 355, 5, width=420)
         super().__init__("rotation", [self.angle])
 
     def turned(self) -> Tensor:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers.artifacts import CHECKPOINTS, RESULTS, sha256, write_aside
-from helpers.data import load
+from helpers.augmentations import rotate
+from helpers.data import ImageSet, load
 from helpers.evaluation import evaluate
 from helpers.losses import nt_xent
 from helpers.metrics import mean_interval
@@ -176,33 +177,49 @@ def make_shortcut(seeds: int) -> None:
 
 
 def make_stay(flowers: str, seeds: int) -> None:
-    """What a transform takes away: the turn of a 6, the colour of flowers, the hue of shapes. Linear probes on test."""
+    """What a transform takes away from h and z: the turn of a digit, the colour of flowers, the hue of shapes."""
     rows = []
+    digits, petals, hues = ([load(data, split, size=32) for split in ("train", "val", "test")]
+                            for data in ("digits", flowers, "shapes"))
+    for part in hues:
+        part.labels, part.classes = (part.factors["hue"] * 6).long(), tuple("123456")
+    questions = {"digits": (("6 or 9?", [_six_or_nine(part) for part in digits]),
+                            ("upright or upside down?", [_both_ways_up(part) for part in digits])),
+                 "flowers17": (("which flower?", petals),), "shapes": (("which of six hues?", hues),)}
     for seed in range(seeds):
         turned = settings_for("laptop", "digits", epochs=30.0, flip_p=0.0, crop_min=0.5, seed=seed)
         plain = settings_for("laptop", flowers, epochs=60.0, seed=seed)
-        runs = {("digits", "no rotation"): turned, ("digits", "rotation"): replace(turned, rotate_p=0.75),
-                (flowers, "with colour transforms"): plain,
-                (flowers, "without colour transforms"): replace(plain, **NO_COLOR)}
-        for (data, condition), run in runs.items():
-            short = "digits" if data == "digits" else "flowers17"
-            size = None if data == "digits" else 32
-            found = trained(f"stay-{short}-{condition.replace(' ', '-')}-seed{seed}", data, run, size=size)
-            parts = [load(data, split, size=size) for split in ("train", "val", "test")]
-            rows.append({"data": short, "question": "which class?", "transforms": condition, "seed": seed,
-                         **evaluate(found.encoder, *parts), "chance": 1 / len(parts[0].classes), **_made(found.card)})
-            if data == "digits":
-                pairs = [part.subset(((part.labels == 6) | (part.labels == 9)).nonzero()[:, 0]) for part in parts]
-                rows.append(rows[-1] | {"question": "6 or 9?", **evaluate(found.encoder, *pairs), "chance": 0.5})
-        shapes = [load("shapes", split) for split in ("train", "val", "test")]
-        for part in shapes:
-            part.labels = (part.factors["hue"] * 6).long()
-        for condition, name in (("with colour transforms", "laptop"), ("without colour transforms", "nocolor")):
-            found = load_pretrained(RUNS / f"{name}-shapes-seed{seed}")
-            rows.append({"data": "shapes", "question": "which of six hues?", "transforms": condition, "seed": seed,
-                         **evaluate(found.encoder, *shapes), "chance": 1 / 6, **_made(found.card)})
-        print(rows[-7:], flush=True)
+        runs = {("digits", "no rotation"): trained(f"stay-digits-no-rotation-seed{seed}", "digits", turned),
+                ("digits", "rotation"): trained(f"stay-digits-rotation-seed{seed}", "digits",
+                                                replace(turned, rotate_p=0.75)),
+                ("flowers17", "colour transforms"): trained(f"stay-flowers17-with-colour-transforms-seed{seed}",
+                                                            flowers, plain, size=32),
+                ("flowers17", "no colour transforms"): trained(f"stay-flowers17-without-colour-transforms-seed{seed}",
+                                                               flowers, replace(plain, **NO_COLOR), size=32),
+                ("shapes", "colour transforms"): load_pretrained(RUNS / f"laptop-shapes-seed{seed}"),
+                ("shapes", "no colour transforms"): load_pretrained(RUNS / f"nocolor-shapes-seed{seed}")}
+        for (data, condition), found in runs.items():
+            for question, parts in questions[data]:
+                of_z = evaluate(nn.Sequential(found.encoder, found.head).eval(), *parts)
+                rows.append({"data": data, "question": question, "transforms": condition, "seed": seed,
+                             "chance": 1 / len(parts[0].classes), "test_images": len(parts[2]),
+                             **evaluate(found.encoder, *parts), "knn_z": of_z["knn"], "probe_z": of_z["probe"],
+                             **_made(found.card)})
+                print(rows[-1], flush=True)
         write_rows("what_must_stay.csv", rows)
+
+
+def _six_or_nine(part: ImageSet) -> ImageSet:
+    chosen = part.subset(torch.isin(part.labels, torch.tensor([6, 9])).nonzero()[:, 0])
+    return replace(chosen, labels=(chosen.labels == 9).long(), classes=("6", "9"))
+
+
+def _both_ways_up(part: ImageSet) -> ImageSet:
+    """Every digit that does not look alike turned by 180 degrees, both ways up; the label says which."""
+    images = part.images[torch.isin(part.labels, torch.tensor([2, 3, 4, 5, 6, 7, 9]))]
+    turned = rotate(images, torch.full((len(images),), 2))
+    return ImageSet(part.name, torch.cat([images, turned]), torch.arange(2).repeat_interleave(len(images)),
+                    ("upright", "upside down"))
 
 
 def _random(seed: int) -> nn.Module:

@@ -3,6 +3,7 @@
 import pytest
 from scipy import stats
 
+from helpers.pretext import TASKS
 from helpers.results import read_results, results_table
 
 
@@ -18,3 +19,22 @@ def test_means_and_intervals_are_scipys():
 def test_a_missing_table_names_those_that_exist():
     with pytest.raises(FileNotFoundError, match=r"no table 'nothing'.*laptop"):
         read_results("nothing")
+
+
+@pytest.mark.parametrize(("name", "by", "scores"), [
+    ("pretext", ("data", "condition"), ("knn", "probe")),
+    ("shortcut", ("condition",), ("knn", "probe")),
+    ("what_must_stay", ("data", "question", "transforms"), ("knn", "probe")),
+])
+def test_shipped_tables_hold_accuracies_of_different_seeds(name, by, scores):
+    rows = read_results(name)
+    assert len({tuple(row[key] for key in (*by, "seed")) for row in rows}) == len(rows), "the same run twice"
+    assert all(0 <= float(row[score]) <= 1 for row in rows for score in scores)
+
+
+def test_both_families_had_the_same_budget():
+    trained = [row for row in read_results("pretext") if row["condition"] in (*TASKS, "SimCLR")]
+    for data in {row["data"] for row in trained}:
+        group = [row for row in trained if row["data"] == data]
+        assert {row["condition"] for row in group} == {*TASKS, "SimCLR"}
+        assert len({(row["steps"], row["batch"], row["images_encoded"], row["crop_min"]) for row in group}) == 1

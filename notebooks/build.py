@@ -57,7 +57,7 @@ def build(source: Path, solution: bool = False) -> nbformat.NotebookNode:
 
 def execute(notebook: nbformat.NotebookNode, seconds: int = 1200) -> nbformat.NotebookNode:
     """Run a notebook from its own folder and keep outputs only: no times, no progress bars, no widget state."""
-    nbclient.NotebookClient(notebook, timeout=seconds, kernel_name="python3",
+    nbclient.NotebookClient(notebook, timeout=seconds, kernel_name="python3", coalesce_streams=True,
                             resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:

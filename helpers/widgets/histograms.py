@@ -35,7 +35,7 @@ class HistogramExplorer(Explorer):
         self.strength = slider("strength s", 1.0, 0.0, 1.5, 0.05, width=290, label=80)
         self.area = slider("smallest area", 0.3, 0.08, 1.0, 0.02, width=300, label=95)
         self.again = button("draw again", "other images and other crops", 110)
-        super().__init__([self.data, self.color, self.strength, self.area, self.again], height=400)
+        super().__init__([self.data, self.area, self.color, self.strength, self.again], height=400)
 
     def press(self, pressed) -> None:
         self.seed += 1

@@ -20,9 +20,9 @@ print({name: version for name, version in versions().items() if name in ("python
 # %% [markdown]
 # ## 1. Nine ways to change a picture
 #
-# The authors of SimCLR studied these (the ten panels of their Figure 4, the original first). Each has its slider, and every panel is computed by the very
-# functions that make the training views (`helpers/augmentations.py`). Take the temple, the flower, a shape, or a photo of your own (up
-# to 10 MB).
+# The authors of SimCLR studied these (the ten panels of their Figure 4, the original first). Each has its slider, and every panel is
+# computed by the very functions that make the training views (`helpers/augmentations.py`). Take the temple, the flower, a shape, or a
+# photo of your own (up to 10 MB).
 #
 # **Look for three things:** a transform that leaves the outlines and changes all colours; one that keeps the colours and destroys
 # the outlines; and one that makes *you* unsure what the picture shows.
@@ -146,9 +146,10 @@ for name, images in versions_of.items():
     print(f"{name:>15}  {similarity(trained, images):7.2f}  {similarity(untouched, images):6.2f}")
 
 # %% [markdown]
-# The trained encoder hardly notices what it was trained to ignore: colours, greyness, mirroring. A turn by 90° or more was not in its
-# policy, and it notices that much more. The random encoder cares about colour most of all. **A policy is a statement about
-# what does not matter.**
+# The trained encoder hardly notices new colours, greyness and mirroring, which its policy taught it to ignore. Half of the picture
+# cut away it notices somewhat, noise and cutout too, though those were not in its policy. A turn by 90° or more, which was not in it
+# either, it sees most clearly. The random encoder does the reverse: a turned image is the same to it, and a recoloured one is another.
+# **A policy is a statement about what does not matter.**
 
 # %% [markdown]
 # ## 3. Why the extra transformation?

@@ -1,10 +1,9 @@
 """The tables in data/results: read one, and summarise it as a Markdown table of means and intervals over seeds."""
 
 import csv
-import math
 
 from helpers.artifacts import RESULTS
-from helpers.metrics import mean_interval
+from helpers.metrics import mean_interval, proportion_interval
 
 
 def read_results(name: str) -> list[dict[str, str]]:
@@ -22,7 +21,9 @@ def read_results(name: str) -> list[dict[str, str]]:
 
 
 def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[str, str]) -> str:
-    """Return a Markdown table of percentages: mean ± 95% interval over seeds, which a single run does not have.
+    """Return a Markdown table of percentages: mean ± 95% interval over seeds.
+
+    A single run has its 95% interval over test images instead, in brackets, where the rows say how many those were.
 
     Args:
         rows: As `read_results` gives them.
@@ -36,7 +37,16 @@ def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[
         cells = [*key]
         for name in columns:
             values = [float(row[name]) for row in group if row[name]]
-            mean, width = mean_interval(values) if values else (math.nan, math.nan)
-            cells.append("" if not values else f"{mean:.1%}" if len(values) == 1 else f"{mean:.1%} ± {width:.1%}")
+            cells.append(_cell(values, int(group[0].get("test_images") or 0)) if values else "")
         lines.append(f"| {' | '.join([*cells, str(len(group))])} |")
     return "\n".join(lines)
+
+
+def _cell(values: list[float], test_images: int) -> str:
+    if len(values) > 1:
+        mean, width = mean_interval(values)
+        return f"{mean:.1%} ± {width:.1%}"
+    if not test_images:
+        return f"{values[0]:.1%}"
+    low, high = proportion_interval(round(values[0] * test_images), test_images)
+    return f"{values[0]:.1%} ({100 * low:.1f} to {100 * high:.1f})"

@@ -16,6 +16,12 @@ def test_means_and_intervals_are_scipys():
     assert table[3] == "| b | 25.0% | 1 |"
 
 
+def test_a_single_run_has_an_interval_over_its_test_images():
+    table = results_table([{"who": "b", "acc": "0.25", "test_images": "400"}], {"who": "x"}, {"acc": "kNN"})
+    low, high = stats.binomtest(100, 400).proportion_ci(method="wilson")
+    assert f"| b | 25.0% ({100 * low:.1f} to {100 * high:.1f}) | 1 |" in table
+
+
 def test_a_missing_table_names_those_that_exist():
     with pytest.raises(FileNotFoundError, match=r"no table 'nothing'.*laptop"):
         read_results("nothing")

@@ -257,8 +257,8 @@ for data in dict.fromkeys(row["data"] for row in pretext):
           f"{int(row['test_images']):,} test images, {row['hardware']}")
 
 # %% [markdown]
-# *(Mean ± 95% interval over seeds; one seed has none. CIFAR-10's images were re-compressed as JPEG. `data/README.md` has the
-# command.)*
+# *(Mean ± 95% interval over seeds. A single run has its interval over the test images in brackets, which says nothing about other
+# seeds. CIFAR-10's images were re-compressed as JPEG. `data/README.md` has the command.)*
 #
 # There is no winner for all images.
 #

@@ -123,6 +123,7 @@ def draw_similarities(groups: dict[str, tuple]) -> Figure:
         ax.set_title(title, loc="left", color=TEXT)
         ax.set_xlabel("cosine similarity of z")
         ax.set_xlim(-1, 1)
+        ax.set_xticks([-1, -0.5, 0, 0.5, 1])
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
     axes[0, 0].legend(frameon=False, fontsize=10, loc="upper left")

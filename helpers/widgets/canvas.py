@@ -190,6 +190,6 @@ class Canvas:
     def png(self) -> bytes:
         """Return the picture as a smaller PNG, for a saved notebook."""
         buffer = io.BytesIO()
-        smaller = self.picture.resize((round(self.width * 1.25), round(self.height * 1.25)), Image.Resampling.BOX)
+        smaller = self.picture.resize((round(self.width * 1.25), round(self.height * 1.25)), Image.Resampling.LANCZOS)
         smaller.save(buffer, "png", optimize=True)
         return buffer.getvalue()

@@ -26,7 +26,7 @@ class TwoViewsExplorer(Explorer):
     """
 
     def __init__(self):
-        self.seed = 1
+        self.seed = 4
         self._nets: dict = {}
         self._centers: dict = {}
         self.photo = PhotoPicker(32, SHAPES, first="star")

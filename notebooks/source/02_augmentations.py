@@ -199,8 +199,8 @@ Markdown(results_table(read_results("shortcut"), {"condition": "striped ground"}
 # *(Shapes of 2,000 test images; each run 15 epochs. "Pairs found" is counted in the last training batch: 128 images, each run
 # under its own policy, guessing finds 0.4%. `data/README.md` has the command.)*
 #
-# It takes the shortcut. Without colour transforms the network finds *every* partner, and tells shapes apart hardly better than an
-# untrained one, and worse than raw pixels do. With colour transforms it finds only about half of the partners, and names several
+# It takes the shortcut. Without colour transforms the network finds *every* partner, and tells shapes apart no better than an
+# untrained one. With colour transforms it finds only about half of the partners, and names several
 # times as many shapes. The run that was better at its own task learned less: **a task solved is not a feature learned.** That is why
 # SimCLR needs the extra transformation.
 
@@ -253,8 +253,8 @@ for rotate_p in (0.0, 0.75):
 # to ignore colours recognise them less well? And what is left of a shape's hue?
 
 # %%
-Markdown(results_table(read_results("what_must_stay"),
-                       {"data": "images", "question": "question", "transforms": "pretrained with"},
+stay = sorted(read_results("what_must_stay"), key=lambda row: row["data"] + row["question"])
+Markdown(results_table(stay, {"data": "images", "question": "question", "transforms": "pretrained with"},
                        {"knn_z": "kNN by z", "knn": "kNN by h", "probe": "linear probe on h"}))
 
 # %% [markdown]

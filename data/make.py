@@ -1,6 +1,7 @@
 """Make the files that ship in data/: python data/make.py shapes-tiny, laptop and others (see data/README.md).
 
-Each run but the clinic's keeps its folder in runs/, is not repeated when it is there, and is resumed when killed.
+Each run but the clinic's is kept in runs/ and is not repeated when it is there. A killed one is resumed; pretext
+networks and the clinic start again.
 """
 
 import argparse
@@ -130,30 +131,30 @@ def make_pretext(photos: str, seeds: int, photo_seeds: int) -> None:
         for seed in range(seeds if shapes else photo_seeds):
             simclr = settings_for("laptop", data, seed=seed)
             steps = round(simclr.epochs * (len(parts[0]) // simclr.batch_size))
-            torch.manual_seed(seed)
-            found = {"raw pixels": (nn.Flatten(), {})} if seed == 0 else {}
-            found["random encoder"] = (build_encoder("tiny").eval(), {})
+            found = {"raw pixels": (nn.Flatten(), None, {})} if seed == 0 else {}
+            found["random encoder"] = (_random(seed), None, {})
             run = trained(f"laptop-{'shapes' if shapes else 'cifar10'}-seed{seed}", data, simclr)
-            found["SimCLR"] = (run.encoder, run.card)
+            budget = (run.history[-1]["step"], 2 * run.settings.batch_size, run.settings.crop_min)
+            found["SimCLR"] = (run.encoder, budget, run.card)
             for task in TASKS:
+                wanted = PretextSettings(task, steps, 2 * simclr.batch_size, crop_min=simclr.crop_min, seed=seed)
                 kept = RUNS / f"pretext-{task}-{'shapes' if shapes else 'cifar10'}-seed{seed}.safetensors"
                 if not kept.exists():
-                    train_pretext(parts[0], PretextSettings(task, steps, 2 * simclr.batch_size,
-                                                            crop_min=simclr.crop_min, seed=seed)).save(kept)
+                    train_pretext(parts[0], wanted).save(kept)
                 result = load_pretext(kept)
-                found[task] = (result.net.encoder, result.card)
+                made = PretextSettings(**result.card["settings"])
+                if made != wanted or result.card["data"] != parts[0].name:
+                    sys.exit(f"{kept} was trained otherwise ({made} on {result.card['data']}); remove it")
+                found[task] = (result.net.encoder, (made.steps, made.batch_size, made.crop_min), result.card)
                 if not shapes and seed == 0:
                     result.card["command"] = "python data/make.py pretext"
                     result.save(CHECKPOINTS / f"pretext-{task}.safetensors")
-            for condition, (encoder, card) in found.items():
-                scores = evaluate(encoder, *parts)
-                budget = steps * 2 * simclr.batch_size if card else 0
-                rows.append({"data": label, "condition": condition, "seed": seed, **scores,
-                             "test_images": len(parts[2]), "images_encoded": budget, "crop_min": simclr.crop_min,
-                             "batch": 2 * simclr.batch_size, "steps": steps if card else 0,
-                             "minutes": round(card["seconds"] / 60, 2) if card else "",
-                             "hardware": card.get("hardware", ""),
-                             "torch": card.get("versions", {}).get("torch", "")})
+            for condition, (encoder, budget, card) in found.items():
+                rows.append({"data": label, "condition": condition, "seed": seed, **evaluate(encoder, *parts),
+                             "test_images": len(parts[2])})
+                if budget:
+                    rows[-1] |= {"steps": budget[0], "batch": budget[1], "images_encoded": budget[0] * budget[1],
+                                 "crop_min": budget[2], **_made(card)}
                 print(rows[-1], flush=True)
             write_rows("pretext.csv", rows)
     write_index()
@@ -168,11 +169,13 @@ def make_shortcut(seeds: int) -> None:
         for condition, run in (("with colour", settings), ("without colour", replace(settings, **NO_COLOR))):
             found = trained(f"textured-{condition.replace(' ', '-')}-seed{seed}", "shapes-textured", run)
             rows.append({"condition": condition, "seed": seed, **evaluate(found.encoder, *parts),
-                         "pairs_found": found.history[-1]["top1"], "batch_size": run.batch_size, **_made(found.card)})
+                         "test_images": len(parts[2]), "pairs_found": found.history[-1]["top1"],
+                         "batch_size": run.batch_size, **_made(found.card)})
             print(rows[-1], flush=True)
         for condition, encoder in (("raw pixels", nn.Flatten()), ("random encoder", _random(seed))):
             if condition == "random encoder" or seed == 0:
-                rows.append({"condition": condition, "seed": seed, **evaluate(encoder, *parts)})
+                rows.append({"condition": condition, "seed": seed, **evaluate(encoder, *parts),
+                             "test_images": len(parts[2])})
         write_rows("shortcut.csv", rows)
 
 

@@ -101,7 +101,7 @@ class PretextNet(nn.Module):
             return self.top(self.encoder(inputs))
         painted = self.top(self.encoder.layers(inputs)) + 0.5
         if self.task == "colorization":  # the brightness is given: only the colour is painted
-            return color_drop(inputs, torch.ones(len(inputs), device=inputs.device)) + painted - _gray(painted)
+            return _gray(inputs) + painted - _gray(painted)
         return painted
 
 
@@ -153,14 +153,14 @@ def task_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 @dataclass
 class TrainedPretext:
-    """A pretext network in eval mode on the CPU, its losses by step, and how it was made."""
+    """A pretext network in eval mode on the CPU, its losses by step where it was just trained, and how it was made."""
 
     net: PretextNet
     losses: list[float]
     card: dict = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Write weights (16-bit floats), losses and card to a .safetensors file."""
+        """Write weights (16-bit floats) and card to a .safetensors file."""
         tensors = {k: t.half() if t.is_floating_point() else t for k, t in self.net.state_dict().items()}
         save_tensors(path, tensors, {"task": self.net.task, "card": json.dumps(self.card)})
 
@@ -211,10 +211,10 @@ def train_pretext(images: ImageSet, settings: PretextSettings, progress: bool = 
         scaler.step(optimizer)
         scaler.update()
         schedule.step()
-        losses.append(loss.item())
+        losses.append(loss.detach())
     card = {"data": images.name, "settings": asdict(settings), "hardware": hardware(device, precision),
             "seconds": round(time.monotonic() - started, 1), "versions": versions()}
-    return TrainedPretext(net.cpu().eval(), losses, card)
+    return TrainedPretext(net.cpu().eval(), torch.stack(losses).tolist(), card)
 
 
 def load_pretext(task: str | Path) -> TrainedPretext:

@@ -261,6 +261,9 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
               "images_sha256": sha256_of(images.images), "precision": precision, "processes": ranks,
               "start": "" if start is None else sha256_of(*start.encoder.state_dict().values())}
     epochs = {round(epoch * module.steps_per_epoch): epoch for epoch in snapshots}
+    if snapshots and (folder is None or max(epochs) > module.total_steps):
+        raise ValueError(f"snapshots after epochs {snapshots} need a folder (out) and a run of as many epochs, not of "
+                         f"{settings.epochs:g}")
 
     def snapshot(step: int) -> None:
         if folder is not None and step in epochs:

@@ -3,6 +3,7 @@
 The pictures lie in tests/artifacts afterwards. They are made to be looked at.
 """
 
+import io
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 ARTIFACTS = ROOT / "tests" / "artifacts"
@@ -20,6 +22,10 @@ EXPLORERS = {"01_self_prediction_vs_contrastive": 6, "02_augmentations": 3, "03_
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--no-first-run", "--disable-quic"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+_file = io.BytesIO()
+Image.new("RGB", (60, 40), "teal").save(_file, "png")
+PICTURE = _file.getvalue()
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow,
               pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")]
@@ -97,6 +103,14 @@ def test_explorers_answer_in_jupyterlab(lab, browser, name):
             page.wait_for_function("([image, before]) => image.src !== before", arg=[image.element_handle(), before],
                                    timeout=5000)
             box.screenshot(path=ARTIFACTS / f"{name}-{k + 1}-moved.png")
+        for _ in range(2 if name.startswith("02") else 0):  # a photo of one's own, and the same once more
+            image, upload = images.first, page.locator(".widget-upload").first
+            before = image.get_attribute("src")
+            with page.expect_file_chooser() as chosen:
+                upload.click()
+            chosen.value.set_files({"name": "mine.png", "mimeType": "image/png", "buffer": PICTURE})
+            page.wait_for_function("([image, before]) => image.src !== before", arg=[image.element_handle(), before],
+                                   timeout=5000)
         assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
         assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
     finally:

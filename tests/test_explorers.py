@@ -1,5 +1,6 @@
 """Every explorer without a browser: it follows its controls, computes what `helpers` computes, and takes any input."""
 
+import datetime
 import gc
 import io
 import math
@@ -92,6 +93,16 @@ def test_a_thousand_moves_leave_memory_as_it_was(kind):
         move(explorer.controls[turn % len(explorer.controls)], turn)
     gc.collect()
     assert process.memory_info().rss - before < 20e6
+
+
+@pytest.mark.slow
+def test_running_a_cell_again_does_not_load_its_networks_again():
+    process, sizes = psutil.Process(), []
+    for _ in range(6):
+        MatrixExplorer()
+        gc.collect()
+        sizes.append(process.memory_info().rss)
+    assert sizes[-1] - sizes[1] < 20e6
 
 
 def test_the_angle_is_the_cosine_and_the_length_does_not_matter():
@@ -283,28 +294,46 @@ def test_any_picture_can_be_uploaded():
     assert picker.picture[0, 18:].float().mean() < 15
 
 
-@pytest.mark.parametrize("form", ["ipywidgets 7", "ipywidgets 8"])
-def test_bad_and_cancelled_uploads_change_nothing_but_the_sentence(form):
+def upload(explorer, *files: tuple[str, bytes]) -> None:
+    """Do what the browser does when files are chosen; none when the choice is cancelled."""
+    now = datetime.datetime.now(datetime.UTC)
+    explorer.photo.upload.set_trait("value", tuple(
+        {"name": name, "type": "", "size": len(content), "last_modified": now, "content": memoryview(content)}
+        for name, content in files))
+
+
+def test_bad_and_cancelled_uploads_change_nothing_but_the_sentence():
     explorer = TransformsExplorer()
     chosen, text = explorer.photo.choice.value, explorer.text
-
-    def upload(name: str | None, content: bytes = b"") -> None:
-        if form == "ipywidgets 7":
-            value = {} if name is None else {name: {"metadata": {"name": name}, "content": content}}
-        else:
-            value = () if name is None else ({"name": name, "content": memoryview(content)},)
-        explorer.photo._uploaded({"new": value})
-        explorer.redraw()
-
     for name, content in (("notes.txt", b"no picture"), ("cut.png", file_of(Image.new("RGB", (50, 50)), "png")[:60]),
-                          ("empty.jpg", b"")):
-        upload(name, content)
+                          ("empty.jpg", b""), ("empty.jpg", b"")):
+        upload(explorer, (name, content))
         assert explorer.text.startswith(f"'{name}' could not be read")
         assert explorer.photo.choice.value == chosen
-    upload(None)
-    assert explorer.text == text
-    upload("fine.png", file_of(Image.new("RGB", (50, 50), "blue"), "png"))
-    assert explorer.photo.choice.value == "fine.png"
+    said = explorer.text
+    upload(explorer)
+    assert explorer.text == said
+    explorer.photo.choice.value = "lake"
+    assert explorer.text == text, "another picture, and the problem is forgotten"
+
+
+def test_the_same_file_can_be_chosen_twice():
+    explorer = TransformsExplorer()
+    for name in ("a.png", "a.png (2)"):
+        upload(explorer, ("a.png", file_of(Image.new("RGB", (9, 9), "red"), "png")))
+        assert explorer.photo.choice.value == name
+        assert explorer.photo.upload.value == (), "its bytes are not kept"
+        explorer.photo.choice.value = "lake"
+
+
+def test_half_way_between_two_turns_both_are_right():
+    explorer = RotationExplorer()
+    for degrees in (45, 135, 225, 315):
+        explorer.angle.value = degrees
+        for answer in ((degrees - 45) // 90, (degrees + 45) // 90 % 4):
+            explorer.predict = lambda _, answer=answer: torch.eye(4)[[answer]] * 9
+            explorer.redraw()
+            assert "right" in explorer.text
 
 
 @pytest.mark.slow
@@ -318,12 +347,26 @@ def test_explorers_work_with_colabs_ipywidgets(tmp_path):
 import ipywidgets
 assert ipywidgets.__version__ == "7.7.1", ipywidgets.__version__
 from explorers import EXPLORERS, move
+import io
+from PIL import Image
+png = io.BytesIO()
+Image.new("RGB", (9, 9), "red").save(png, "png")
 for kind in EXPLORERS:
     explorer = kind()
-    for turn in range(3):
-        for control in explorer.controls:
-            before = explorer.image.value
-            move(control, turn)
+    changed = 0
+    for control in explorer.controls:
+        for turn in range(3):
+            before = explorer.image.value, explorer.text
+            changed += move(control, turn) and (explorer.image.value, explorer.text) != before
+    assert changed > 2 * (len(explorer.controls) - 2), (kind, changed)  # an upload, or one that others switch off
+    if hasattr(explorer, "photo"):
+        for turn in range(2):  # the second time the same file again
+            upload = {"metadata": [{"name": "a.png"}], "data": [memoryview(png.getvalue())],
+                      "_counter": turn + 1}
+            explorer.photo.upload.set_state(upload)
+            explorer.redraw()
+            assert explorer.photo.choice.value.startswith("a.png"), explorer.photo.choice.value
+            explorer.photo.choice.value = "lake"
     data, _ = explorer._repr_mimebundle_()
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.widget.model_id
 print("all moved")

@@ -247,6 +247,13 @@ def test_snapshots_show_the_run_at_its_epochs_and_leave_it_as_it_is(images, tmp_
                for name, value in last.items() if value.ndim > 1)
 
 
+@pytest.mark.parametrize("options", [{}, {"out": "run"}])
+def test_snapshots_that_could_not_be_kept_are_refused(images, tmp_path, options):
+    options = {"out": tmp_path / "run", "snapshots": (9,)} if options else {"snapshots": (1,)}
+    with pytest.raises(ValueError, match="snapshots after epochs"):
+        run(images, **options)
+
+
 def test_a_run_can_start_from_weights(images):
     first = run(images)
     later = run(images, Settings(batch_size=32, epochs=1, lr=1e-12, warmup_epochs=0), start=first)

@@ -151,24 +151,24 @@ class Canvas:
         if text:
             self.text(x + width + 8, y + height / 2, text, max(14, height * 0.7))
 
-    def scale(self, x: float, y: float, width: float, value: float, color: str, low: float = -1.0, high: float = 1.0,
-              label: str = "", ticks: tuple[float, ...] = (-1, 0, 1), marker: str = "circle") -> None:
-        """Draw a scale from low to high with a marker at a value, and a label above the marker."""
+    def scale(self, x: float, y: float, width: float, value: float, color: str, label: str = "",
+              marker: str = "circle") -> None:
+        """Draw a scale from -1 to 1 with a marker at a value, and a label above the marker."""
         self.line([(x, y), (x + width, y)], OTHER, 2)
-        for tick in ticks:
-            place = x + width * (tick - low) / (high - low)
+        for tick in (-1, 0, 1):
+            place = x + width * (tick + 1) / 2
             self.line([(place, y - 5), (place, y + 5)], OTHER, 2)
             self.text(place, y + 9, f"{tick:g}", 14, "#555555", "mt")
-        place = x + width * (min(max(value, low), high) - low) / (high - low)
+        place = x + width * (min(max(value, -1), 1) + 1) / 2
         self.marker(place, y, marker, 9, color)
         if label:
             half = self.text_width(label, 15, True) / 2
             self.text(min(max(place, x + half), x + width - half), y - 15, label, 15, color, "mb", bold=True)
 
-    def marker(self, x: float, y: float, kind: str, radius: float, color: str, outline: str = "white") -> None:
+    def marker(self, x: float, y: float, kind: str, radius: float, color: str) -> None:
         """Draw a circle, square, diamond, triangle or cross around (x, y)."""
         if kind == "circle":
-            self.circle(x, y, radius, color, outline, 1.5)
+            self.circle(x, y, radius, color, "white", 1.5)
             return
         turns = {"square": (4, 45), "diamond": (4, 0), "triangle": (3, -90), "cross": (4, 45)}
         count, first = turns[kind]
@@ -179,7 +179,7 @@ class Canvas:
             self.line([corners[0], corners[2]], color, 3.5)
             self.line([corners[1], corners[3]], color, 3.5)
         else:
-            self.polygon(corners, color, outline, 1.5)
+            self.polygon(corners, color, "white", 1.5)
 
     def jpeg(self) -> bytes:
         """Return the picture as JPEG: four times as quick to write as PNG."""

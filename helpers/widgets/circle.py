@@ -108,7 +108,7 @@ class CircleExplorer(Explorer):
         canvas.text(480, 190, "similarity of views of different images (mean)", 16)
         canvas.scale(490, 236, 400, other, NEGATIVE, marker="diamond", label=f"{other:.2f}")
         if len(self.history) > 1:
-            values = [*self.history, loss][-200:]
+            values = [*self.history, loss]
             top, bottom = max(*values, 0.1), 0.0
             points = [(490 + 400 * k / (len(values) - 1), 452 - 72 * (v - bottom) / (top - bottom))
                       for k, v in enumerate(values)]

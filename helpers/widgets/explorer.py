@@ -2,12 +2,22 @@
 
 import html
 import threading
+from functools import lru_cache
 
 import ipywidgets
 
 from helpers.widgets.canvas import SCALE, Canvas, with_minus
 
 WIDTH = 960  # page pixels of every explorer's picture
+
+
+@lru_cache(32)
+def shared(load, *arguments):
+    """Return load(*arguments), loaded once a session: networks and images that explorers look at and never change.
+
+    ipywidgets keeps every widget that was ever made, so what an explorer holds stays when its cell is run again.
+    """
+    return load(*arguments)
 
 
 class Explorer:
@@ -55,7 +65,8 @@ class Explorer:
         self.redraw()
 
     def _pressed(self, button: ipywidgets.Button) -> None:
-        self.press(button)
+        with self._lock:
+            self.press(button)
         self.redraw()
 
     def static(self) -> bytes:

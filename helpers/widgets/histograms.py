@@ -8,7 +8,7 @@ from helpers.data import load
 from helpers.metrics import contrastive_rank
 from helpers.plotting import OTHER, POSITIVE, VIEW_A, VIEW_B
 from helpers.widgets.canvas import Canvas
-from helpers.widgets.explorer import Explorer, button, checkbox, dropdown, slider
+from helpers.widgets.explorer import Explorer, button, checkbox, dropdown, shared, slider
 
 IMAGES, BINS = 64, 32
 
@@ -28,7 +28,6 @@ class HistogramExplorer(Explorer):
 
     def __init__(self):
         self.seed = 0
-        self._images: dict[str, Tensor] = {}
         self.data = dropdown("images", [("shapes", "shapes"), ("shapes, striped ground", "shapes-textured")], "shapes",
                              width=290, label=60)
         self.color = checkbox("colour distortion", False, 150)
@@ -43,15 +42,14 @@ class HistogramExplorer(Explorer):
     def views(self) -> Tensor:
         """Return two crops of each of 64 images, all first ones and then all second ones."""
         name = self.data.value
-        if name not in self._images:
-            self._images[name] = load(name, "val").images
+        images = shared(load, name, "val").images
         generator = torch.Generator().manual_seed(self.seed)
-        rows = torch.randperm(len(self._images[name]), generator=generator)[:IMAGES]
+        rows = torch.randperm(len(images), generator=generator)[:IMAGES]
         on = self.color.value
         self.strength.disabled = not on
         policy = Policy(size=32, crop_area=(self.area.value, 1.0), color_strength=self.strength.value,
                         color_p=0.8 if on else 0.0, gray_p=0.2 if on else 0.0, blur_p=0.0)
-        return Augment(policy)(self._images[name][rows.repeat(2)], generator)
+        return Augment(policy)(images[rows.repeat(2)], generator)
 
     def draw(self, canvas: Canvas) -> str:
         views = self.views()

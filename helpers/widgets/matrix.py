@@ -16,7 +16,7 @@ from helpers.losses import cosine_similarity, nt_xent, positive_index
 from helpers.plotting import CHOSEN, NEGATIVE, OTHER, POSITIVE, VIEW_A
 from helpers.simclr import load_pretrained
 from helpers.widgets.canvas import Canvas, as_picture
-from helpers.widgets.explorer import Explorer, button, dropdown, slider, steps
+from helpers.widgets.explorer import Explorer, button, dropdown, shared, slider, steps
 
 MOST = 16  # images
 EPOCHS = (0, 1, 2, 5, 10, 15)
@@ -33,9 +33,10 @@ class MatrixExplorer(Explorer):
 
     def __init__(self, run: str = "shapes-tiny", seed: int = 0):
         self.seed = seed
-        self.images = load("shapes", "val")
+        self.images = shared(load, "shapes", "val")
         # All at once: a first move of the epoch's slider is as quick as the next.
-        self._nets = {epoch: load_pretrained(run if epoch == EPOCHS[-1] else f"{run}-epoch{epoch}") for epoch in EPOCHS}
+        self._nets = {epoch: shared(load_pretrained, run if epoch == EPOCHS[-1] else f"{run}-epoch{epoch}")
+                      for epoch in EPOCHS}
         self._new_views()
         self.whose = dropdown("whose similarity", [("z = g(h)", "z"), ("h = f(view)", "h"), ("raw pixels", "pixels")],
                               width=270)
@@ -63,17 +64,15 @@ class MatrixExplorer(Explorer):
     def embeddings(self) -> Tensor:
         """Return what is compared: 2N rows, rows k and k + N a pair."""
         whose, epoch, n = self.whose.value, self.epoch.value, self.count.value
-        if (whose, epoch, n) not in self._embedded:
-            views = torch.cat([self.views[:n], self.views[MOST:MOST + n]])
-            if whose == "pixels":
-                found = views.flatten(1)
-            else:
-                net = self._nets[epoch]
-                h = extract_features(net.encoder, views)
-                with torch.inference_mode():
-                    found = net.head(h) if whose == "z" else h
-            self._embedded[whose, epoch, n] = found.clone()
-        return self._embedded[whose, epoch, n]
+        if whose == "pixels":
+            return torch.cat([self.views[:n], self.views[MOST:MOST + n]]).flatten(1)
+        if (epoch, n) not in self._embedded:
+            net = self._nets[epoch]
+            h = extract_features(net.encoder, torch.cat([self.views[:n], self.views[MOST:MOST + n]]))
+            with torch.inference_mode():
+                z = net.head(h)
+            self._embedded[epoch, n] = {"h": h.clone(), "z": z.clone()}
+        return self._embedded[epoch, n][whose]
 
     def draw(self, canvas: Canvas) -> str:
         n, tau = self.count.value, self.temperature.value

@@ -11,7 +11,7 @@ from torch import Tensor
 from helpers.data import load, sample_photos
 from helpers.folders import decode_image
 from helpers.shapes import CLASSES, render_shapes
-from helpers.widgets.explorer import dropdown
+from helpers.widgets.explorer import dropdown, shared
 
 LARGEST = 100_000_000  # pixels of an upload: unpacked in memory, three bytes each
 
@@ -57,15 +57,19 @@ class PhotoPicker:
         return self.choice.value in self.photos
 
     def _uploaded(self, change) -> None:
+        if not change["new"]:  # cancelled, or emptied below
+            return
         self.problem = ""
         # ipywidgets 8 gives a tuple of files, 7 a dict by their names; both are empty when the upload is cancelled.
-        files = change["new"].values() if isinstance(change["new"], dict) else change["new"]
+        files = list(change["new"].values() if isinstance(change["new"], dict) else change["new"])
         for file in files:
             name = file.get("name") or file.get("metadata", {}).get("name", "photo")
             try:
                 self.add(name, bytes(file["content"]))
             except ValueError as error:
                 self.problem = f"{error}. "
+        # Emptied, so that the same file can be chosen again and its bytes do not stay in memory.
+        self.upload.set_trait("value", {} if isinstance(change["new"], dict) else ())
 
     def add(self, name: str, content: bytes) -> None:
         """Add the picture in a file's bytes to the list and choose it.
@@ -98,7 +102,7 @@ def _shapes(size: int, names: tuple[str, ...], which: int) -> dict[str, Tensor]:
     if not names:
         return {}
     if size == 32:  # the held-out images of the course's own data set
-        held_out = load("shapes", "val")
+        held_out = shared(load, "shapes", "val")
         images, labels = held_out.images, held_out.labels
     else:
         images, labels = (torch.from_numpy(array) for array in render_shapes(80, size, seed=3)[:2])

@@ -8,7 +8,7 @@ from helpers.augmentations import color_drop, gaussian_noise
 from helpers.plotting import NEGATIVE, OTHER, POSITIVE, VIEW_A
 from helpers.pretext import ORDERS, PATCHES, cut_tiles, load_pretext, mask_patches
 from helpers.widgets.canvas import Canvas
-from helpers.widgets.explorer import Explorer, button, slider, steps
+from helpers.widgets.explorer import Explorer, button, shared, slider, steps
 from helpers.widgets.photos import PhotoPicker
 
 SIDE, SHOWN = 32, 250  # pixels that the network sees, and how large a picture is shown
@@ -17,7 +17,7 @@ SHAPES = ("star", "arrow")
 
 class _PretextExplorer(Explorer):
     def __init__(self, task: str, controls: list, height: int = 320, first: str = "temple"):
-        self.net = load_pretext(task).net
+        self.net = shared(load_pretext, task).net
         self.photo = PhotoPicker(SIDE, SHAPES, first=first)
         super().__init__([*self.photo.controls, *controls], height)
 
@@ -141,15 +141,16 @@ class RotationExplorer(_PretextExplorer):
         p = self.predict(turned).softmax(1)[0]
         canvas.image(turned[0], 60, 16, SHOWN, frame=VIEW_A, line=4)
         canvas.text(60 + SHOWN / 2, 292, "what the network sees", 17, anchor="mm")
-        best, nearest = int(p.argmax()), round(self.angle.value / 90) % 4
+        best = int(p.argmax())
+        nearest = {round((self.angle.value + way) / 90) % 4 for way in (-1, 1)}  # two of them half-way
         canvas.text(420, 26, "how far was it turned?", 17, "#555555")
         for k in range(4):
             y = 50 + 60 * k
             canvas.text(480, y + 20, f"{90 * k}°", 20, anchor="rm", bold=k == best)
-            canvas.bar(500, y, 330, 40, p[k].item(), POSITIVE if k == nearest else OTHER, f"{p[k].item():.0%}")
-            if k == nearest:
+            canvas.bar(500, y, 330, 40, p[k].item(), POSITIVE if k in nearest else OTHER, f"{p[k].item():.0%}")
+            if k in nearest:
                 canvas.marker(492, y + 20, "triangle", 6, POSITIVE)
-        right = "right" if best == nearest else "wrong"
+        right = "right" if best in nearest else "wrong"
         return (f"{self.photo.problem}Turned by {self.angle.value}°, it answers {90 * best}° with probability "
                 f"{p[best].item():.0%}: {right}, if the nearest quarter turn (green, with a mark) counts. It learned "
                 f"from quarter turns only.")

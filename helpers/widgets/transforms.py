@@ -79,12 +79,13 @@ class TransformsExplorer(Explorer):
         return found
 
     def draw(self, canvas: Canvas) -> str:
-        for index, (letter, title, picture) in enumerate(self.panels()):
+        panels = self.panels()
+        for index, (letter, title, picture) in enumerate(panels):
             x, y = 16 + 188 * (index % 5), 8 + 208 * (index // 5)
             canvas.image(picture, x + 8, y, SIDE)
             canvas.text(x + 8, y + SIDE + 17, f"({letter})", 15, bold=True)
             canvas.text(x + 38, y + SIDE + 17, title, 15)
-        original, *changed = (picture for _, _, picture in self.panels())
+        original, *changed = (picture for _, _, picture in panels)
         still = [letter for letter, picture in zip("bcdefghij", changed, strict=True) if torch.equal(picture, original)]
         seen = (f"Unchanged, at these settings: {', '.join(still)}." if still else
                 "(b) to (j) all come from (a). In which of them could you still name what you see?")

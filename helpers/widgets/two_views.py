@@ -11,11 +11,17 @@ from helpers.models import build_encoder
 from helpers.plotting import NEGATIVE, OTHER, POSITIVE, VIEW_A, VIEW_B
 from helpers.simclr import load_pretrained
 from helpers.widgets.canvas import Canvas
-from helpers.widgets.explorer import Explorer, button, checkbox, dropdown, slider
+from helpers.widgets.explorer import Explorer, button, checkbox, dropdown, shared, slider
 from helpers.widgets.photos import PhotoPicker
 
 DRAWS = 6  # pairs whose mean similarity is shown beside that of the pair in the picture
 SHAPES = ("star", "heart", "ring")
+
+
+def _untrained() -> nn.Module:
+    with torch.random.fork_rng():  # a click must not reseed the notebook
+        torch.manual_seed(0)
+        return build_encoder("tiny").eval()
 
 
 class TwoViewsExplorer(Explorer):
@@ -27,7 +33,6 @@ class TwoViewsExplorer(Explorer):
 
     def __init__(self):
         self.seed = 4
-        self._nets: dict = {}
         self._centers: dict = {}
         self.photo = PhotoPicker(32, SHAPES, first="star")
         self.second = PhotoPicker(32, SHAPES, first="heart", description="another", upload=False, which=1)
@@ -71,11 +76,7 @@ class TwoViewsExplorer(Explorer):
         if whose == "pixels":
             return extract_features(nn.Flatten(), images)
         name = "random" if whose == "random" else "cifar10-tiny" if self.photo.is_photo else "shapes-tiny"
-        if name not in self._nets:
-            with torch.random.fork_rng(devices=[]):  # a click must not reseed the notebook
-                torch.manual_seed(0)
-                self._nets[name] = build_encoder("tiny").eval() if name == "random" else load_pretrained(name)
-        net = self._nets[name]
+        net = shared(_untrained) if name == "random" else shared(load_pretrained, name)
         h = extract_features(net if name == "random" else net.encoder, images)
         with torch.inference_mode():
             return net.head(h) if whose == "z" else h
@@ -89,7 +90,7 @@ class TwoViewsExplorer(Explorer):
                 photos = sample_photos(32).images.repeat(40, 1, 1, 1)
                 images = Augment(Policy(blur_p=0.0))(photos, torch.Generator().manual_seed(0))
             else:
-                images = load("shapes", "val", limit=200).images
+                images = shared(load, "shapes", "val").images[:200]
             self._centers[key] = self.embed(images).mean(0)
         return self._centers[key]
 

@@ -38,7 +38,7 @@ print({name: version for name, version in versions().items() if name in ("python
 # ## 1. Self-prediction
 #
 # The five networks below have the same small encoder (about a million parameters). Each learned one task from the 32-pixel photos of
-# CIFAR-10, with no label, in a few minutes on two CPU cores. You see them at work on photos that they have never seen.
+# CIFAR-10, with no label, on two CPU cores. You see them at work on photos that they have never seen.
 # Choose one from the list, or upload your own: it is shrunk to 32 × 32 pixels, which is all that these networks can see.
 
 # %%
@@ -132,6 +132,8 @@ if answer is None or answer is ...:
     print("not done yet")
 elif not isinstance(answer, tuple) or len(answer) != 2:
     print("two things should come back: return turned, labels")
+elif not isinstance(answer[0], torch.Tensor):
+    print("the pictures should be one tensor (N, 3, H, W): torch.stack joins a list")
 else:
     turned, labels = answer[0].to(images.dtype), torch.as_tensor(answer[1])
     if labels.tolist() != expected.tolist():
@@ -264,9 +266,13 @@ for data in dict.fromkeys(row["data"] for row in pretext):
 #
 # * On **photos**, SimCLR leads clearly. Rotation comes second: to know how things stand, one has to recognise them. The tasks that paint
 #   come after.
-# * On our **shapes**, rotation is as good as SimCLR. A shape is never tilted by more than 30°, so how far it was turned is written in its
-#   outline and in nothing else, and the outline is what we ask for afterwards. The tasks that paint learn hardly more than an untrained
+# * On our **shapes**, rotation is as good as SimCLR. A shape is never tilted by more than 30°, so of a heart, an arrow or a moon only the
+#   outline tells how far it was turned (of a disc, ring, square or cross nothing can), and the outline is what we ask for afterwards.
+#   The tasks that paint learn hardly more than an untrained
 #   network knows: most of their pixels are ground, and a colour can be painted without knowing the shape.
+#
+# Jigsaw is a puzzle of its own: on photos its neighbours are no better than an untrained network's, though a linear probe reads a
+# little more.
 #
 # And a warning: this compares small networks, small budgets and frozen encoders. Masked autoencoders come into their own with large
 # transformers that are fine-tuned as a whole: 83.6% on ImageNet with ViT-B (MAE's authors, their repository). What carries over is the

@@ -318,12 +318,15 @@ def test_bad_and_cancelled_uploads_change_nothing_but_the_sentence():
 
 
 def test_the_same_file_can_be_chosen_twice():
-    explorer = TransformsExplorer()
+    explorer, drawn = TransformsExplorer(), []
+    explorer.image.observe(lambda _: drawn.append(explorer.photo.choice.value), "value")
     for name in ("a.png", "a.png (2)"):
         upload(explorer, ("a.png", file_of(Image.new("RGB", (9, 9), "red"), "png")))
         assert explorer.photo.choice.value == name
+        assert set(drawn) <= {name, "lake"}, "no other picture in between"
         assert explorer.photo.upload.value == (), "its bytes are not kept"
         explorer.photo.choice.value = "lake"
+        drawn.clear()
 
 
 def test_half_way_between_two_turns_both_are_right():

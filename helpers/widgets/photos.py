@@ -92,10 +92,10 @@ class PhotoPicker:
         while short in self.pictures:
             count += 1
             short = f"{short.removesuffix(f' ({count - 1})')} ({count})"
-        self.pictures[short] = torch.from_numpy(picture.copy())
+        # First in the list, since a list that is filled anew chooses its first: the explorer draws once.
+        self.pictures = {short: torch.from_numpy(picture.copy()), **self.pictures}
         self.photos.add(short)
         self.choice.options = list(self.pictures)
-        self.choice.value = short
 
 
 def _shapes(size: int, names: tuple[str, ...], which: int) -> dict[str, Tensor]:

@@ -72,8 +72,7 @@ def make_laptop(photos: str, seeds: int, photo_seeds: int) -> None:
         label = name if data in ("shapes", "cifar10") else f"{name} (JPEG)"
         for seed in range(seeds if data == "shapes" else photo_seeds):
             settings = settings_for("laptop", data, seed=seed)
-            torch.manual_seed(seed)
-            conditions = {"raw pixels": nn.Flatten(), "random encoder": build_encoder(settings.encoder).eval()}
+            conditions = {"raw pixels": nn.Flatten(), "random encoder": _random(seed)}
             runs = {"SimCLR": settings}
             if data == "shapes":
                 runs["SimCLR without colour"] = replace(settings, **NO_COLOR)

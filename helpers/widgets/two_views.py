@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.augmentations import Augment, Policy
+from helpers.augmentations import Augment, Policy, color_drop
 from helpers.data import load, sample_photos
 from helpers.evaluation import extract_features
 from helpers.models import build_encoder
@@ -66,8 +66,7 @@ class TwoViewsExplorer(Explorer):
         amounts = augment.draw(2 * DRAWS, 32, 32, generator=torch.Generator().manual_seed(self.seed))
         views = augment.apply(self.photo.picture.expand(2 * DRAWS, 3, 32, 32), amounts)
         if self.gray.value:
-            luma = views[DRAWS:].mul(torch.tensor([0.2989, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
-            views = torch.cat([views[:DRAWS], luma.expand(-1, 3, -1, -1)])
+            views = torch.cat([views[:DRAWS], color_drop(views[DRAWS:], torch.ones(DRAWS))])
         return views, amounts
 
     def embed(self, images: Tensor) -> Tensor:

@@ -10,10 +10,12 @@ import csv
 import json
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -23,38 +25,57 @@ from helpers.augmentations import rotate
 from helpers.data import ImageSet, load
 from helpers.evaluation import evaluate
 from helpers.losses import nt_xent
-from helpers.metrics import mean_interval
+from helpers.metrics import mean_interval, proportion_interval
 from helpers.models import build_encoder
 from helpers.pretext import TASKS, PretextSettings, load_pretext, train_pretext
+from helpers.results import read_results, write_results
 from helpers.simclr import Pretrained, Settings, load_pretrained, pretrain, settings_for
+from helpers.transfer import GRIDS, RUN, compare, nested_subset, train_last_layers
 
 RUNS = Path("runs")
 NO_COLOR = {"color_p": 0.0, "gray_p": 0.0}
+SEEN, NEW = ("disc", "ring", "drop", "triangle", "square", "star"), ("moon", "heart", "cross", "arrow")
+# What two hours on two cores do best, as far as recipes.csv tells.
+LONG = settings_for("laptop", "cifar10", encoder="small", batch_size=256, lr=3e-3, crop_min=0.08, epochs=160.0,
+                    warmup_epochs=5.0)
 
 
-def trained(name: str, data: str, settings: Settings, snapshots: tuple[float, ...] = (),
-            size: int | None = None) -> Pretrained:
+def trained(name: str, data: str, settings: Settings, snapshots: tuple[float, ...] = (), size: int | None = None,
+            classes: tuple[str, ...] = (), devices: int = 1) -> Pretrained:
     """Return the run of this name, trained now or before."""
-    train, val = load(data, "train", size=size), load(data, "val", size=size)
-    result = pretrain(train, settings, val=val, out=RUNS / name, resume=True, snapshots=snapshots)
+    train, val = (load(data, split, size=size) for split in ("train", "val"))
+    if classes:
+        train, val = train.only(classes), val.only(classes)
+    result = pretrain(train, settings, val=val, out=RUNS / name, resume=True, snapshots=snapshots, devices=devices)
+    if rank_zero_only.rank:
+        sys.exit()  # a process that only helped to train
     if result.interrupted:
         sys.exit("stopped; the same command goes on")
     return result
 
 
-def make_tiny(data: str, name: str, snapshots: tuple[float, ...]) -> None:
-    """The encoder of the laptop preset, seed 0, and how it was after some of its epochs."""
-    settings = settings_for("laptop", data)
-    folder = f"{name}-seed0"
-    result = trained(folder, data, settings, snapshots)
+def make_encoder(name: str, data: str, settings: Settings, snapshots: tuple[float, ...] = (),
+                 classes: tuple[str, ...] = (), judged_by: tuple[str, ...] = (), devices: int = 1) -> None:
+    """Train an encoder, score it on test images, and ship it, and how it was after some of its epochs."""
+    folder = f"{name}-seed{settings.seed}"
+    result = trained(folder, data, settings, snapshots, classes=classes, devices=devices)
     parts = [load(data, split) for split in ("train", "val", "test")]
-    result.card |= {"command": f"python data/make.py {name}", "test": evaluate(result.encoder, *parts)}
+    if judged_by:
+        parts = [part.only(judged_by) for part in parts]
+    scores = {"5,000 labels": evaluate(result.encoder, *parts)}
+    if len(parts[0]) > 10_000:
+        scores["all labels"] = evaluate(result.encoder, *parts, probe_labels=len(parts[0]))
+    for score in scores.values():
+        for kind in ("knn", "probe"):
+            score[f"{kind}_interval"] = proportion_interval(round(score[kind] * len(parts[2])), len(parts[2]))
+    result.card |= {"command": f"python data/make.py {name}", "test": scores, "test_images": len(parts[2])}
     result.save(CHECKPOINTS / f"{name}.safetensors", half=True)
     for epoch in snapshots:
         kept = load_pretrained(RUNS / folder / f"epoch-{epoch:g}.safetensors")
         kept.card["command"] = result.card["command"]
         kept.save(CHECKPOINTS / f"{name}-epoch{epoch:g}.safetensors", half=True)
     write_index()
+    print(json.dumps(result.card, indent=1))
 
 
 def write_index() -> None:
@@ -94,7 +115,7 @@ def make_laptop(photos: str, seeds: int, photo_seeds: int) -> None:
                              "hardware": card.get("hardware", ""),
                              "torch": card.get("versions", {}).get("torch", "")})
                 print(rows[-1], flush=True)
-        write_rows("laptop.csv", rows)
+        write_results(RESULTS / "laptop.csv", rows)
     readme = RESULTS.parent.parent / "README.md"
     with write_aside(readme) as aside:
         aside.write_text(with_results(readme.read_text()))
@@ -155,7 +176,7 @@ def make_pretext(photos: str, seeds: int, photo_seeds: int) -> None:
                     rows[-1] |= {"steps": budget[0], "batch": budget[1], "images_encoded": budget[0] * budget[1],
                                  "crop_min": budget[2], **_made(card)}
                 print(rows[-1], flush=True)
-            write_rows("pretext.csv", rows)
+            write_results(RESULTS / "pretext.csv", rows)
     write_index()
 
 
@@ -175,7 +196,7 @@ def make_shortcut(seeds: int) -> None:
             if condition == "random encoder" or seed == 0:
                 rows.append({"condition": condition, "seed": seed, **evaluate(encoder, *parts),
                              "test_images": len(parts[2])})
-        write_rows("shortcut.csv", rows)
+        write_results(RESULTS / "shortcut.csv", rows)
 
 
 def make_stay(flowers: str, seeds: int) -> None:
@@ -185,7 +206,7 @@ def make_stay(flowers: str, seeds: int) -> None:
                             for data in ("digits", flowers, "shapes"))
     for part in hues:
         part.labels, part.classes = (part.factors["hue"] * 6).long(), tuple("123456")
-    questions = {"digits": (("6 or 9?", [_six_or_nine(part) for part in digits]),
+    questions = {"digits": (("6 or 9?", [part.only(("6", "9")) for part in digits]),
                             ("upright or upside down?", [_both_ways_up(part) for part in digits])),
                  "flowers17": (("which flower?", petals),), "shapes": (("which of six hues?", hues),)}
     for seed in range(seeds):
@@ -208,12 +229,7 @@ def make_stay(flowers: str, seeds: int) -> None:
                              **evaluate(found.encoder, *parts), "knn_z": of_z["knn"], "probe_z": of_z["probe"],
                              **_made(found.card)})
                 print(rows[-1], flush=True)
-        write_rows("what_must_stay.csv", rows)
-
-
-def _six_or_nine(part: ImageSet) -> ImageSet:
-    chosen = part.subset(torch.isin(part.labels, torch.tensor([6, 9])).nonzero()[:, 0])
-    return replace(chosen, labels=(chosen.labels == 9).long(), classes=("6", "9"))
+        write_results(RESULTS / "what_must_stay.csv", rows)
 
 
 def _both_ways_up(part: ImageSet) -> ImageSet:
@@ -231,6 +247,47 @@ def _random(seed: int) -> nn.Module:
 
 def _made(card: dict) -> dict:
     return {"minutes": round(card["seconds"] / 60, 2), "hardware": card["hardware"], "torch": card["versions"]["torch"]}
+
+
+def make_transfer(target: str, encoder: str, data: str, labels: tuple[int | None, ...], seeds: int,
+                  search_each_seed: bool, classes: tuple[str, ...] = ()) -> None:
+    """The three options and the baseline from scratch on one target; a killed one goes on at the row it was at."""
+    found = load_pretrained(encoder)
+    parts = [load(data, split, size=32) for split in ("train", "val", "test")]
+    if classes:
+        parts = [part.only(classes) for part in parts]
+    path = RESULTS / f"transfer_{target}.csv"
+    rows = compare(found.encoder, *parts, labels=labels, seeds=seeds, search_each_seed=search_each_seed,
+                   known=read_results(path) if path.exists() else [],
+                   keep=lambda rows: write_results(path, [{"encoder": encoder, "target": target, **row}
+                                                          for row in rows]))
+    write_results(path, [{"encoder": encoder, "target": target, **row} for row in rows])
+
+
+def make_protocol(seeds: int) -> None:
+    """What cheating brings: choosing by test images, and BatchNorm statistics that move under a frozen encoder."""
+    encoder = load_pretrained("shapes-six").encoder
+    train, val, test = (load("shapes", split).only(NEW) for split in ("train", "val", "test"))
+    rows, bugs = [], []
+    for seed, per_class in product(range(seeds), (5, 20)):
+        few, asked = (part.subset(nested_subset(part.labels, per_class, seed)) for part in (train, val))
+        for option, grid in GRIDS.items():
+            tried = [RUN[option](encoder, few, asked, **choice, seed=seed) for choice in grid]
+            honest = max(tried, key=lambda fitted: fitted.val_accuracy)
+            # The same search with test images in the place of validation: its best is what it would claim.
+            claimed = max(RUN[option](encoder, few, test, **choice, seed=seed).val_accuracy for choice in grid)
+            rows.append({"option": option, "labels": per_class, "seed": seed, "tried": len(grid),
+                         "validation": honest.val_accuracy, "honest": honest.accuracy(test), "claimed": claimed,
+                         "test_images": len(test)})
+            print(rows[-1], flush=True)
+        for mode in ("eval", "train"):
+            fitted = train_last_layers(encoder, few, asked, augment="colour", encoder_mode=mode, steps=300, seed=seed)
+            before, after = fitted.fingerprints
+            bugs.append({"encoder_mode": mode, "labels": per_class, "seed": seed, "accuracy": fitted.accuracy(test),
+                         "test_images": len(test), "before": before, "after": after})
+            print(bugs[-1], flush=True)
+        write_results(RESULTS / "inflation.csv", rows)
+        write_results(RESULTS / "batchnorm_bug.csv", bugs)
 
 
 def make_figures() -> None:
@@ -274,40 +331,46 @@ def make_clinic() -> None:
     for name, (each, loss) in patients.items():
         result = pretrain(images, each, val=val, loss=loss)
         rows += [{"run": name, "batch_size": each.batch_size, **row} for row in result.history]
-    write_rows("clinic.csv", rows)
-
-
-def write_rows(name: str, rows: list[dict]) -> None:
-    """Write rows as a CSV in data/results; the columns are those of the fullest row."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    with write_aside(RESULTS / name) as aside, aside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, max(rows, key=len).keys())
-        writer.writeheader()
-        writer.writerows({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    write_results(RESULTS / "clinic.csv", rows)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make the files that ship in data/.")
-    parser.add_argument("what", choices=("shapes-tiny", "cifar10-tiny", "laptop", "pretext", "shortcut",
-                                         "what-must-stay", "clinic", "figures"))
+    parser.add_argument("what", choices=("shapes-tiny", "shapes-six", "cifar10-tiny", "cifar10-supervised", "laptop",
+                                         "pretext", "shortcut", "what-must-stay", "transfer-shapes", "transfer-cifar10",
+                                         "transfer-flowers17", "protocol", "clinic", "figures"))
     parser.add_argument("--photos", default="cifar10", help="cifar10, or a zip of its class folders")
     parser.add_argument("--flowers", default="flowers17.zip", help="a zip of Oxford Flowers-17 in class folders")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=0, help="3 where not given, and 5 for transfer")
     parser.add_argument("--photo-seeds", type=int, default=1, help="seeds on photos, which take twice as long")
     options = parser.parse_args()
-    if options.what == "shapes-tiny":
-        make_tiny("shapes", "shapes-tiny", (0, 1, 2, 5, 10))
-    elif options.what == "cifar10-tiny":
-        make_tiny(options.photos, "cifar10-tiny", ())
-    elif options.what == "laptop":
-        make_laptop(options.photos, options.seeds, options.photo_seeds)
-    elif options.what == "pretext":
-        make_pretext(options.photos, options.seeds, options.photo_seeds)
-    elif options.what == "shortcut":
-        make_shortcut(options.seeds)
-    elif options.what == "what-must-stay":
-        make_stay(options.flowers, options.seeds)
-    elif options.what == "clinic":
+    what, seeds = options.what, options.seeds or 3
+    if what == "shapes-tiny":
+        make_encoder(what, "shapes", settings_for("laptop", "shapes"), (0, 1, 2, 5, 10))
+    elif what == "shapes-six":
+        make_encoder(what, "shapes", settings_for("laptop", "shapes", epochs=25.0), classes=SEEN, judged_by=NEW)
+    elif what == "cifar10-tiny":
+        make_encoder(what, options.photos, LONG, (0, 1, 5, 10, 20, 50, 100), devices=2)
+    elif what == "cifar10-supervised":
+        twin = replace(LONG, objective="supervised", head="linear", head_dim=10)
+        make_encoder(what, options.photos, twin, devices=2)
+    elif what == "laptop":
+        make_laptop(options.photos, seeds, options.photo_seeds)
+    elif what == "pretext":
+        make_pretext(options.photos, seeds, options.photo_seeds)
+    elif what == "shortcut":
+        make_shortcut(seeds)
+    elif what == "what-must-stay":
+        make_stay(options.flowers, seeds)
+    elif what == "transfer-shapes":
+        make_transfer("shapes", "shapes-six", "shapes", (5, 20, 100, None), options.seeds or 5, True, NEW)
+    elif what == "transfer-cifar10":
+        make_transfer("cifar10", "cifar10-tiny", options.photos, (10, 50, 100, 500, None), options.seeds or 5, False)
+    elif what == "transfer-flowers17":
+        make_transfer("flowers17", "cifar10-tiny", options.flowers, (5, 10, 20, 50), options.seeds or 5, True)
+    elif what == "protocol":
+        make_protocol(options.seeds or 5)
+    elif what == "clinic":
         make_clinic()
     else:
         make_figures()

@@ -69,6 +69,23 @@ class ImageSet:
         return ImageSet(self.name, self.images[rows], None if self.labels is None else self.labels[rows],
                         self.classes, {name: values[rows] for name, values in self.factors.items()})
 
+    def only(self, classes: tuple[str, ...]) -> "ImageSet":
+        """Return the images of these classes, labelled by their places in `classes`.
+
+        Raises:
+            ValueError: If a class is not among this set's.
+        """
+        unknown = [name for name in classes if name not in self.classes]
+        if unknown:
+            raise ValueError(f"{self.name} has no class {unknown[0]!r}; it has {', '.join(self.classes)}")
+        places = torch.full((len(self.classes),), -1)
+        places[[self.classes.index(name) for name in classes]] = torch.arange(len(classes))
+        labels = places[self.labels]
+        found = self.subset((labels >= 0).nonzero()[:, 0])
+        found.labels, found.classes = labels[labels >= 0], tuple(classes)
+        found.name = f"{self.name} ({', '.join(classes)})"
+        return found
+
 
 def load(name: str = "shapes", split: str = "train", *, size: int | None = None, limit: int | None = None,
          seed: int = 0, root: str | Path | None = None) -> ImageSet:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import TSNE
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
@@ -88,6 +90,27 @@ def linear_probe(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], test:
             best = (model, score, strength)
     model, score, strength = best
     return Probe(float(model.score(*arrays[2])), float(score), strength)
+
+
+def map_2d(features: Tensor, method: str = "PCA", seed: int = 0) -> Tensor:
+    """Return a place on a map for each feature vector: float32 (N, 2) from -1 to 1.
+
+    Args:
+        features: Shape (N, D); standardised here.
+        method: "PCA", the two directions along which the vectors differ most, or "t-SNE", which keeps near ones near
+            and says nothing of far ones.
+        seed: Chooses t-SNE's course.
+    """
+    standard = StandardScaler().fit_transform(features.numpy())
+    if method == "PCA":
+        places = PCA(2, random_state=seed).fit_transform(standard)
+    elif method == "t-SNE":
+        perplexity = min(30.0, (len(features) - 1) / 3)
+        places = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(standard)
+    else:
+        raise ValueError(f"unknown map {method!r}; choose PCA or t-SNE")
+    low, high = places.min(axis=0), places.max(axis=0)
+    return torch.from_numpy(2 * (places - low) / (high - low) - 1).float()
 
 
 def evaluate(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, probe_labels: int = 5000,

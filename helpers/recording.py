@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import lightning as L
@@ -20,6 +21,7 @@ from helpers.data import ImageSet
 from helpers.evaluation import extract_features, knn_accuracy
 from helpers.metrics import contrastive_rank, spread
 from helpers.runtime import versions
+from helpers.settings import Settings
 
 COLUMNS = ("step", "epoch", "seconds", "loss", "top1", "mean_rank", "spread", "lr", "knn")
 ROWS = 100  # rows of metrics.csv in a whole run, about
@@ -48,7 +50,8 @@ class RunFolder:
             raise ValueError(f"{self.path} already holds a run; add --resume to go on with it, or choose another "
                              f"folder with --out")
         before = self.read()
-        old, new = ({**r["settings"], **{k: v for k, v in r.items() if k in record and k != "settings"}}
+        # A run that was made before a setting existed had its default.
+        old, new = (asdict(Settings()) | r["settings"] | {k: v for k, v in r.items() if k in record and k != "settings"}
                     for r in (before, record))
         changed = [f"{name} {old.get(name)!r}, not {new[name]!r}" for name in new if old.get(name) != new[name]]
         if changed:

@@ -1,18 +1,19 @@
-"""The tables in data/results: read one, and summarise it as a Markdown table of means and intervals over seeds."""
+"""Tables of results: read and write them, and summarise one as a Markdown table of means and intervals over seeds."""
 
 import csv
+from pathlib import Path
 
-from helpers.artifacts import RESULTS
+from helpers.artifacts import RESULTS, write_aside
 from helpers.metrics import mean_interval, proportion_interval
 
 
-def read_results(name: str) -> list[dict[str, str]]:
-    """Return the rows of data/results/NAME.csv, every value as it is written.
+def read_results(name: str | Path) -> list[dict[str, str]]:
+    """Return the rows of data/results/NAME.csv, or of a file by its path, every value as it is written.
 
     Raises:
         FileNotFoundError: If there is no such table.
     """
-    path = RESULTS / f"{name}.csv"
+    path = name if isinstance(name, Path) else RESULTS / f"{name}.csv"
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in RESULTS.glob("*.csv")))
         raise FileNotFoundError(f"there is no table {name!r} in data/results; there are {known}")
@@ -20,7 +21,18 @@ def read_results(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[str, str]) -> str:
+def write_results(path: Path, rows: list[dict]) -> None:
+    """Write rows as a CSV file, numbers to five decimals; a row may lack columns that others have."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = dict.fromkeys(name for row in sorted(rows, key=len, reverse=True) for name in row)
+    with write_aside(path) as aside, aside.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+
+
+def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[str, str],
+                  costs: dict[str, str] | None = None) -> str:
     """Return a Markdown table of percentages: mean ± 95% interval over seeds.
 
     A single run has its 95% interval over test images instead, in brackets, where the rows say how many those were.
@@ -29,8 +41,10 @@ def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[
         rows: As `read_results` gives them.
         by: Columns that make a group, to their titles: one line for each group, in the order of the rows.
         columns: Columns of shares from 0 to 1, to their titles.
+        costs: Columns of other numbers, to their titles: their mean.
     """
-    titles = [*by.values(), *columns.values(), "seeds"]
+    costs = costs or {}
+    titles = [*by.values(), *columns.values(), *costs.values(), "seeds"]
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     for key in dict.fromkeys(tuple(row[name] for name in by) for row in rows):
         group = [row for row in rows if tuple(row[name] for name in by) == key]
@@ -38,6 +52,9 @@ def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[
         for name in columns:
             values = [float(row[name]) for row in group if row[name]]
             cells.append(_cell(values, int(group[0].get("test_images") or 0)) if values else "")
+        for name in costs:
+            values = [float(row[name]) for row in group if row[name] not in ("", "nan")]
+            cells.append(f"{sum(values) / len(values):,.{0 if max(values) >= 10 else 1}f}" if values else "")
         lines.append(f"| {' | '.join([*cells, str(len(group))])} |")
     return "\n".join(lines)
 

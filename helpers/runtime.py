@@ -1,9 +1,13 @@
 """The machine: device, precision, threads, seeds, fast mode and a report of the environment."""
 
+import ctypes
+import gc
+import math
 import os
 import platform
 import random
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -84,6 +88,50 @@ def hardware(device: torch.device | None = None, precision: str | None = None) -
     if device.type == "cuda":
         line += f", {torch.cuda.get_device_name(device)}"
     return f"{line}, {device.type.upper()} {precision or pick_precision(device)}"
+
+
+class Cost:
+    """What the block of a `with` costs: `seconds`, and `mebibytes` of memory at its peak above what was in use before.
+
+    The memory is the GPU's where the device is one, and the process's on Linux; elsewhere it is nan.
+    """
+
+    def __init__(self, device: torch.device | None = None):
+        self.device = device or torch.device("cpu")
+        self.seconds = self.mebibytes = math.nan
+
+    def __enter__(self) -> "Cost":
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self._before = torch.cuda.memory_allocated(self.device)
+        else:
+            self._before = _process_memory("VmRSS") if _forget_peak() else math.nan
+        self._started = time.monotonic()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.seconds = time.monotonic() - self._started
+        if self.device.type == "cuda":
+            self.mebibytes = (torch.cuda.max_memory_allocated(self.device) - self._before) / 2**20
+        elif not math.isnan(self._before):
+            self.mebibytes = (_process_memory("VmHWM") - self._before) / 2**20
+
+
+def _forget_peak() -> bool:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is what is in use now
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back, or the block would take it for nothing
+        return True
+    except (OSError, AttributeError):
+        return False
+
+
+def _process_memory(name: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def versions() -> dict[str, str]:

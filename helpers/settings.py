@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from helpers.augmentations import Policy
 from helpers.models import ENCODERS, HEADS
 
+OBJECTIVES = ("contrastive", "supervised")
+
 
 def _option(default, text: str):
     return field(default=default, metadata={"help": text})
@@ -17,6 +19,7 @@ class Settings:
     """All that decides a pretraining run, besides its images: plain numbers and strings."""
 
     encoder: str = _option("tiny", f"encoder f: {', '.join(ENCODERS)}")
+    objective: str = _option("contrastive", f"what is learned from: {', '.join(OBJECTIVES)} (reads the labels)")
     image_size: int = _option(32, "side of images and views in pixels (default: the images' own)")
     head: str = _option("nonlinear", f"projection head g: {', '.join(HEADS)}")
     head_dim: int = _option(128, "length of z")
@@ -42,8 +45,8 @@ class Settings:
     precision: str = _option("auto", "auto, 32-true, bf16-mixed or 16-mixed")
 
     def __post_init__(self):
-        for name, choices in (("encoder", ENCODERS), ("head", HEADS), ("optimizer", ("adamw", "sgd", "lars")),
-                              ("lr_scaling", ("none", "linear", "sqrt")),
+        for name, choices in (("encoder", ENCODERS), ("objective", OBJECTIVES), ("head", HEADS),
+                              ("optimizer", ("adamw", "sgd", "lars")), ("lr_scaling", ("none", "linear", "sqrt")),
                               ("precision", ("auto", "32-true", "bf16-mixed", "16-mixed"))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}; choose {', '.join(choices)}")
@@ -74,12 +77,19 @@ class Settings:
 
     @property
     def chance_loss(self) -> float:
-        """The loss of projections that are all equal, log(2N - 1): what an untrained network starts near."""
+        """The loss of projections that are all equal, log(2N - 1): what an untrained network starts near.
+
+        Of a supervised run: the logarithm of the number of classes.
+        """
+        if self.objective == "supervised":
+            return math.log(self.head_dim)
         return math.log(2 * self.batch_size - 1)
 
     @property
     def floor_loss(self) -> float:
-        """About the lowest loss there is: pairs equal and all else at right angles."""
+        """About the lowest loss there is: pairs equal and all else at right angles; 0 of a supervised run."""
+        if self.objective == "supervised":
+            return 0.0
         return math.log1p((2 * self.batch_size - 2) * math.exp(-1 / self.temperature))
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import lightning as L
 import torch
+import torch.nn.functional as F
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
@@ -40,12 +41,14 @@ class SimCLR(L.LightningModule):
         settings: What to train and how.
         images: uint8 (N, 3, H, W); they move to the device once and are augmented there.
         loss: Maps projections (2N, D) and the temperature to a scalar; NT-Xent where it is not given.
+        labels: int64 (N,), for the objective "supervised" only: the head's outputs are then the classes' scores.
     """
 
-    def __init__(self, settings: Settings, images: Tensor, loss: Callable[[Tensor, float], Tensor] | None = None):
+    def __init__(self, settings: Settings, images: Tensor, loss: Callable[[Tensor, float], Tensor] | None = None,
+                 labels: Tensor | None = None):
         super().__init__()
         torch.manual_seed(settings.seed)
-        self.settings, self.images, self.loss = settings, images, loss
+        self.settings, self.images, self.loss, self.labels = settings, images, loss, labels
         self.encoder = build_encoder(settings.encoder, settings.image_size)
         self.head = ProjectionHead(self.encoder.feature_dim, out_dim=settings.head_dim, kind=settings.head)
         self.to(memory_format=torch.channels_last)
@@ -67,7 +70,11 @@ class SimCLR(L.LightningModule):
             views = self.two_views(step)  # (2N, 3, H, W)
         z = self.head(self.encoder(views.contiguous(memory_format=torch.channels_last)))  # (2N, D)
         with torch.autocast(self.device.type, enabled=False):
-            loss = self.contrastive_loss(z.float())
+            if self.settings.objective == "supervised":
+                labels = self.labels[self.batch_rows(step).cpu()].repeat(2)
+                loss = F.cross_entropy(z.float(), labels.to(z.device))
+            else:
+                loss = self.contrastive_loss(z.float())
         self.latest = (loss.detach(), z.detach())
         return loss
 
@@ -252,7 +259,10 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
     if images.images.shape[2] != settings.image_size:
         raise ValueError(f"the images have {images.images.shape[2]} px a side and the settings say "
                          f"{settings.image_size}; load them with size={settings.image_size}, or change image_size")
-    module = SimCLR(settings, images.images, loss)
+    if settings.objective == "supervised" and (images.labels is None or settings.head_dim != len(images.classes)):
+        raise ValueError(f"supervised training needs labels and one output of the head a class (head_dim), not "
+                         f"{settings.head_dim} outputs for {len(images.classes)} classes")
+    module = SimCLR(settings, images.images, loss, images.labels)
     if start is not None:
         _start_from(module, start)
     precision = pick_precision(chosen) if settings.precision == "auto" else settings.precision

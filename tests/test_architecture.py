@@ -22,7 +22,9 @@ ALLOWED = {
     "results": {"artifacts", "metrics"},
     "pretext": {"artifacts", "augmentations", "models", "runtime", "data"},
     "evaluation": {"metrics", "models", "data", "runtime"},
-    "recording": {"artifacts", "data", "evaluation", "metrics", "runtime"},
+    "recording": {"artifacts", "data", "evaluation", "metrics", "runtime", "settings"},
+    "networks": {"augmentations", "data", "evaluation", "runtime"},
+    "transfer": {"artifacts", "data", "evaluation", "networks", "runtime"},
     "settings": {"augmentations", "models"},
     "simclr": {"settings", "augmentations", "losses", "metrics", "models", "data", "runtime", "artifacts", "recording"},
 }

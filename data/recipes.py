@@ -1,0 +1,96 @@
+"""Try recipes for cifar10-tiny: each gets the same CPU time on one thread, and validation judges it.
+
+    OMP_NUM_THREADS=1 python data/recipes.py --photos PATH [--minutes 3] [NAME..]
+
+Each result is kept in runs/recipes and is not repeated; data/results/recipes.csv holds all of them.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from helpers.artifacts import RESULTS, write_aside
+from helpers.data import ImageSet, load
+from helpers.evaluation import extract_features, knn_accuracy, linear_probe
+from helpers.models import ProjectionHead, TinyResNet
+from helpers.results import write_results
+from helpers.runtime import hardware
+from helpers.simclr import SimCLR, settings_for
+
+KEPT = Path("runs/recipes")
+BASE = {"widths": (56, 112, 224), "blocks": 1, "second_stride": 2, "head_width": 0, "batch_size": 256,
+        "temperature": 0.2, "lr": 2e-3, "optimizer": "adamw", "weight_decay": 1e-4, "crop_min": 0.2,
+        "color_strength": 0.5, "gray_p": 0.2}
+RECIPES = {"base": {},
+           # The network, each for the same CPU time: a larger one sees fewer images.
+           "small": {"widths": (64, 128, 256)}, "wide": {"widths": (96, 192, 384)},
+           "long h": {"widths": (64, 128, 512)},
+           "fine": {"widths": (32, 64, 128, 256), "second_stride": 1}, "deep": {"widths": (64, 128, 256), "blocks": 2},
+           "fine and wide": {"widths": (48, 96, 192, 384), "second_stride": 1},
+           # The loss and the step.
+           "τ 0.1": {"temperature": 0.1}, "τ 0.5": {"temperature": 0.5}, "B 128": {"batch_size": 128},
+           "B 128, τ 0.1": {"batch_size": 128, "temperature": 0.1}, "B 512": {"batch_size": 512},
+           "B 512, τ 0.1": {"batch_size": 512, "temperature": 0.1},
+           "lr 1e-3": {"lr": 1e-3}, "lr 4e-3": {"lr": 4e-3}, "SGD": {"optimizer": "sgd", "lr": 0.06},
+           "wd 1e-2": {"weight_decay": 1e-2}, "wide g": {"head_width": 1024},
+           # The views.
+           "crop from 0.08": {"crop_min": 0.08}, "crop from 0.35": {"crop_min": 0.35},
+           "s 0.25": {"color_strength": 0.25}, "s 1": {"color_strength": 1.0}, "grey 0.1": {"gray_p": 0.1}}
+
+
+def try_recipe(recipe: dict, train: ImageSet, val: ImageSet, seconds: float) -> dict:
+    """Train for so many seconds and return what came out; no test image is read."""
+    chosen = BASE | recipe
+    fields = {k: v for k, v in chosen.items() if k not in ("widths", "blocks", "second_stride", "head_width")}
+    settings = replace(settings_for("laptop", "cifar10"), epochs=1000.0, **fields)
+    module = SimCLR(settings, train.images)
+    module.encoder = TinyResNet(chosen["widths"], 32, chosen["blocks"], chosen["second_stride"])
+    module.head = ProjectionHead(module.encoder.feature_dim, chosen["head_width"] or None)
+    module.to(memory_format=torch.channels_last)
+    optimizer = module.configure_optimizers()["optimizer"]
+    started, step, share = time.process_time(), 0, 0.0
+    while share < 1:
+        for group in optimizer.param_groups:  # a warm-up, then a cosine to 0 over the time that there is
+            group["lr"] = settings.lr * min(1, share / 0.05 + 1e-3) * 0.5 * (1 + math.cos(math.pi * share))
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = module.training_step(step)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        step, share = step + 1, (time.process_time() - started) / seconds
+    bank, queries = (extract_features(module.encoder, part.images) for part in (train, val))
+    few = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:5000]
+    asked = (queries, val.labels)
+    probe = linear_probe((bank[few], train.labels[few]), asked, asked, (0.003, 0.01, 0.03, 0.1))
+    return chosen | {"parameters": sum(p.numel() for p in module.encoder.parameters()), "steps": step,
+                     "epochs": round(step / module.steps_per_epoch, 1), "cpu_minutes": round(seconds / 60, 1),
+                     "val_knn": round(knn_accuracy(bank, train.labels, *asked), 4),
+                     "val_probe": round(probe.val_accuracy, 4), "seed": settings.seed,
+                     "threads": torch.get_num_threads(), "hardware": hardware(), "torch": torch.__version__}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Try recipes for cifar10-tiny.")
+    parser.add_argument("names", nargs="*", default=list(RECIPES), help=f"which: {', '.join(RECIPES)}")
+    parser.add_argument("--photos", default="cifar10", help="cifar10, or a zip of its class folders")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of CPU time, for each")
+    options = parser.parse_args()
+    parts = load(options.photos, "train"), load(options.photos, "val")
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for name in options.names:
+        kept = KEPT / f"{name}.json"
+        if not kept.exists():
+            found = {"recipe": name, **try_recipe(RECIPES[name], *parts, options.minutes * 60)}
+            with write_aside(kept) as aside:
+                aside.write_text(json.dumps(found))
+        print(kept.read_text(), flush=True)
+    kept = [KEPT / f"{name}.json" for name in RECIPES]
+    write_results(RESULTS / "recipes.csv", [json.loads(path.read_text()) for path in kept if path.exists()])

@@ -1,0 +1,135 @@
+"""The picture that decides: accuracy against labels for the options, what each costs, and which one to take."""
+
+import math
+
+from helpers.metrics import mean_interval
+from helpers.plotting import CHOSEN, NEGATIVE, OTHER, POSITIVE, TEXT, VIEW_A
+from helpers.results import read_results
+from helpers.transfer import OPTIONS
+from helpers.widgets.canvas import Canvas
+from helpers.widgets.explorer import Explorer, dropdown, steps
+
+TARGETS = {"CIFAR-10": "transfer_cifar10", "Flowers-17": "transfer_flowers17", "shapes, new classes": "transfer_shapes"}
+LOOKS = {"scratch": (OTHER, "cross"), "1": (NEGATIVE, "square"), "2": (VIEW_A, "circle"), "3": (POSITIVE, "triangle")}
+
+
+def recommend(rows: list[dict]) -> tuple[str, list[str]]:
+    """Return (the option to take, those that are as accurate) among rows of one number of labels.
+
+    The most accurate one is compared with each other option seed by seed, since they had the same labelled images:
+    where the 95% interval of the difference holds 0, the two are as accurate. Of those the quickest is taken.
+    """
+    scores = {option: {row["seed"]: float(row["accuracy"]) for row in rows if row["option"] == option}
+              for option in dict.fromkeys(row["option"] for row in rows)}
+    means = {option: mean_interval(list(found.values()))[0] for option, found in scores.items()}
+    best = max(means, key=means.get)
+    alike = [best]
+    for option, found in scores.items():
+        shared = [scores[best][seed] - found[seed] for seed in found if seed in scores[best]]
+        mean, width = mean_interval(shared)
+        if option != best and (mean == 0 or mean - width <= 0):
+            alike.append(option)
+    seconds = {option: _mean(rows, option, "seconds") for option in alike}
+    return min(seconds, key=seconds.get), alike
+
+
+def _mean(rows: list[dict], option: str, column: str) -> float:
+    values = [float(row[column]) for row in rows if row["option"] == option and row[column] not in ("", "nan")]
+    return sum(values) / len(values) if values else math.nan
+
+
+class OptionsExplorer(Explorer):
+    """Accuracy of the options against labels a class, from the shipped tables, and a table of one number of labels."""
+
+    def __init__(self):
+        self.rows = {title: read_results(name) for title, name in TARGETS.items()}
+        self.target = dropdown("target", list(TARGETS), width=270, label=60)
+        self.labels = steps("labels a class", self._numbers(), width=420, label=110)
+        self.target.observe(self._other_target, "value")
+        super().__init__([self.target, self.labels], height=430)
+
+    def _numbers(self) -> list[str]:
+        return list(dict.fromkeys(row["labels"] for row in self.rows[self.target.value]))
+
+    def _other_target(self, _) -> None:
+        if list(self.labels.options) != self._numbers():
+            self.labels.options = self._numbers()
+
+    def draw(self, canvas: Canvas) -> str:
+        rows, numbers = self.rows[self.target.value], self._numbers()
+        at = self.labels.value if self.labels.value in numbers else numbers[0]
+        options = list(dict.fromkeys(row["option"] for row in rows))
+        chosen = [row for row in rows if row["labels"] == at]
+        scores = {(option, n): mean_interval([float(r["accuracy"]) for r in rows
+                                              if r["option"] == option and r["labels"] == n])
+                  for option in options for n in numbers}
+        self._curves(canvas, scores, options, numbers, at)
+        take, alike = recommend(chosen)
+        self._table(canvas, scores, options, chosen, at, take)
+        mean, width = scores[take, at]
+        others = [OPTIONS[option] for option in alike if option != take]
+        why = (f"as accurate as {' and '.join(others)} as far as these seeds can tell, and quicker" if others else
+               "clearly the most accurate")
+        many = "all labels" if at == "all" else f"{at} labels a class"
+        return (f"{self.target.value}, {many}: take “{OPTIONS[take]}”, {mean:.1%} ± {width:.1%}; it is {why} "
+                f"({_seconds(_mean(chosen, take, 'seconds'))} to train).")
+
+    def _curves(self, canvas: Canvas, scores: dict, options: list[str], numbers: list[str], at: str) -> None:
+        left, top, width, height = 66, 40, 380, 320
+        low = math.floor(10 * min(mean - (0 if math.isnan(w) else w) for mean, w in scores.values())) / 10
+        low, high = max(0.0, low), 1.0
+
+        def place(index: float, value: float) -> tuple[float, float]:
+            x = left + 20 + (width - 40) * index / max(1, len(numbers) - 1)
+            return x, top + height * (1 - (value - low) / (high - low))
+
+        canvas.text(left - 56, 16, "accuracy on test images (mean, 95% interval over seeds)", 15)
+        for tick in range(math.ceil(10 * low), 11, 1 if high - low < 0.55 else 2):
+            y = place(0, tick / 10)[1]
+            canvas.line([(left, y), (left + width, y)], "#E6E6E6", 1)
+            canvas.text(left - 8, y, f"{10 * tick}%", 14, "#555555", "rm")
+        x = place(numbers.index(at), 0)[0]
+        canvas.line([(x, top), (x, top + height)], CHOSEN, 4)
+        for k, number in enumerate(numbers):
+            canvas.text(place(k, 0)[0], top + height + 10, number, 16, TEXT, "mt", bold=number == at)
+        canvas.text(left + width / 2, top + height + 36, "labels a class", 15, anchor="mt")
+        for shift, option in enumerate(options):
+            color, form = LOOKS[option]
+            points = []
+            for k, number in enumerate(numbers):
+                mean, spread = scores[option, number]
+                x, y = place(k, mean)
+                x += 5 * (shift - (len(options) - 1) / 2)  # side by side, so that intervals can be told apart
+                if not math.isnan(spread):
+                    ends = [place(k, min(high, mean + side * spread))[1] for side in (-1, 1)]
+                    canvas.line([(x, ends[0]), (x, min(ends[1], top + height))], color, 2)
+                points.append((x, y))
+            canvas.line(points, color, 2)
+            for x, y in points:
+                canvas.marker(x, y, form, 7, color)
+
+    def _table(self, canvas: Canvas, scores: dict, options: list[str], chosen: list[dict], at: str, take: str) -> None:
+        left, right = 478, (690, 778, 856, 952)
+        for x, title in zip(right, ("accuracy", "seconds", "MiB", "trained"), strict=True):
+            canvas.text(x, 62, title, 15, "#555555", "rm")
+        for row, option in enumerate(options):
+            color, form = LOOKS[option]
+            y = 104 + 64 * row
+            if option == take:
+                canvas.rectangle(left - 14, y - 27, 492, 54, "#FFF6E0", CHOSEN, 3)
+            canvas.marker(left, y - 8, form, 8, color)
+            title = OPTIONS[option] if option == "scratch" else f"{option}  {OPTIONS[option]}"
+            canvas.text(left + 16, y - 8, title, 16, bold=option == take)
+            mean, width = scores[option, at]
+            seconds, memory, trained = (_mean(chosen, option, c) for c in ("seconds", "mebibytes", "parameters"))
+            canvas.text(right[0], y + 14, f"{100 * mean:.1f} ± {100 * width:.1f}%", 15, anchor="rm")
+            for x, text in zip(right[1:], (f"{seconds:.1f}", "" if math.isnan(memory) else f"{memory:.0f}",
+                                           f"{trained:,.0f}"), strict=True):
+                canvas.text(x, y + 14, text, 15, anchor="rm")
+        canvas.text(left - 14, 376, "seconds and peak memory of the last training; numbers that it trained", 14,
+                    "#555555")
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+

@@ -22,15 +22,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers.artifacts import CHECKPOINTS, RESULTS, sha256, write_aside
 from helpers.augmentations import rotate
-from helpers.data import ImageSet, load
+from helpers.data import ImageSet, load, nested_subset
 from helpers.evaluation import evaluate
 from helpers.losses import nt_xent
 from helpers.metrics import mean_interval, proportion_interval
 from helpers.models import build_encoder
 from helpers.pretext import TASKS, PretextSettings, load_pretext, train_pretext
 from helpers.results import read_results, write_results
+from helpers.runtime import hardware
 from helpers.simclr import Pretrained, Settings, load_pretrained, pretrain, settings_for
-from helpers.transfer import GRIDS, RUN, compare, nested_subset, train_last_layers
+from helpers.transfer import RUN, compare, train_last_layers
 
 RUNS = Path("runs")
 NO_COLOR = {"color_p": 0.0, "gray_p": 0.0}
@@ -62,13 +63,13 @@ def make_encoder(name: str, data: str, settings: Settings, snapshots: tuple[floa
     parts = [load(data, split) for split in ("train", "val", "test")]
     if judged_by:
         parts = [part.only(judged_by) for part in parts]
-    scores = {"5,000 labels": evaluate(result.encoder, *parts)}
-    if len(parts[0]) > 10_000:
-        scores["all labels"] = evaluate(result.encoder, *parts, probe_labels=len(parts[0]))
-    for score in scores.values():
-        for kind in ("knn", "probe"):
-            score[f"{kind}_interval"] = proportion_interval(round(score[kind] * len(parts[2])), len(parts[2]))
-    result.card |= {"command": f"python data/make.py {name}", "test": scores, "test_images": len(parts[2])}
+    count = len(parts[2])
+    scores = [evaluate(result.encoder, *parts, probe_labels=labels) for labels in sorted({5000, len(parts[0])})
+              if labels <= len(parts[0])]
+    for score, kind in product(scores, ("knn", "probe")):  # over test images; there is one seed
+        score[f"{kind}_interval"] = [round(end, 4) for end in proportion_interval(round(score[kind] * count), count)]
+    result.card |= {"command": f"python data/make.py {name}", "test_images": count, "test": scores,
+                    "test_classes": parts[2].classes}
     result.save(CHECKPOINTS / f"{name}.safetensors", half=True)
     for epoch in snapshots:
         kept = load_pretrained(RUNS / folder / f"epoch-{epoch:g}.safetensors")
@@ -249,45 +250,66 @@ def _made(card: dict) -> dict:
     return {"minutes": round(card["seconds"] / 60, 2), "hardware": card["hardware"], "torch": card["versions"]["torch"]}
 
 
-def make_transfer(target: str, encoder: str, data: str, labels: tuple[int | None, ...], seeds: int,
-                  search_each_seed: bool, classes: tuple[str, ...] = ()) -> None:
-    """The three options and the baseline from scratch on one target; a killed one goes on at the row it was at."""
-    found = load_pretrained(encoder)
+TARGETS = {"shapes": ("shapes-six", (5, 20, 100, None), {}),
+           "cifar10": ("cifar10-tiny", (10, 50, 100, 500, None), {"tries": 4, "search_each_seed": False}),
+           "flowers17": ("cifar10-tiny", (5, 10, 20, 50), {})}
+
+
+def target_parts(target: str, photos: str, flowers: str) -> list[ImageSet]:
+    """Return train, val and test of a target of transfer."""
+    data = {"shapes": "shapes", "cifar10": photos, "flowers17": flowers}[target]
     parts = [load(data, split, size=32) for split in ("train", "val", "test")]
-    if classes:
-        parts = [part.only(classes) for part in parts]
+    if target == "shapes":
+        return [part.only(NEW) for part in parts]
+    if data.endswith(".zip"):
+        for part in parts:
+            part.name = f"{target} (JPEG)/{part.name.partition('/')[2]}"
+    return parts
+
+
+def make_transfer(target: str, photos: str, flowers: str, seeds: int) -> None:
+    """The three options and the baseline from scratch on one target; a killed one goes on at the row it was at."""
+    encoder, labels, how = TARGETS[target]
     path = RESULTS / f"transfer_{target}.csv"
-    rows = compare(found.encoder, *parts, labels=labels, seeds=seeds, search_each_seed=search_each_seed,
-                   known=read_results(path) if path.exists() else [],
-                   keep=lambda rows: write_results(path, [{"encoder": encoder, "target": target, **row}
-                                                          for row in rows]))
-    write_results(path, [{"encoder": encoder, "target": target, **row} for row in rows])
+    compare(load_pretrained(encoder).encoder, *target_parts(target, photos, flowers), labels=labels, seeds=seeds, **how,
+            known=read_results(path) if path.exists() else [],
+            keep=lambda rows: write_results(path, [{"encoder": encoder, **row} for row in rows]))
 
 
-def make_protocol(seeds: int) -> None:
-    """What cheating brings: choosing by test images, and BatchNorm statistics that move under a frozen encoder."""
+def make_costs(photos: str, flowers: str) -> None:
+    """Seconds and memory of the first seed's choices, trained once more with nothing else running."""
+    rows = []
+    for target, (encoder, _, _) in TARGETS.items():
+        if not (RESULTS / f"transfer_{target}.csv").exists():
+            continue
+        net, (train, val, _) = load_pretrained(encoder).encoder, target_parts(target, photos, flowers)
+        for row in read_results(f"transfer_{target}"):
+            if row["seed"] == "0":
+                labels = None if row["labels"] == "all" else int(row["labels"])
+                few, asked = (part.subset(nested_subset(part.labels, labels and min(
+                    labels, int(part.labels.bincount().min())), 0)) for part in (train, val))
+                fitted = RUN[row["option"]](net, few, asked, **json.loads(row["choice"]))
+                rows.append({"target": target, "labels": row["labels"], "option": row["option"],
+                             "choice": row["choice"], "seconds": fitted.seconds, "mebibytes": fitted.mebibytes,
+                             "parameters": fitted.parameters, "threads": torch.get_num_threads(),
+                             "hardware": hardware(), "torch": torch.__version__})
+                print(rows[-1], flush=True)
+        write_results(RESULTS / "transfer_costs.csv", rows)
+
+
+def make_batchnorm(seeds: int) -> None:
+    """What BatchNorm statistics that move under a frozen encoder do: the switch of notebook 05, over seeds."""
     encoder = load_pretrained("shapes-six").encoder
-    train, val, test = (load("shapes", split).only(NEW) for split in ("train", "val", "test"))
-    rows, bugs = [], []
-    for seed, per_class in product(range(seeds), (5, 20)):
+    train, val, test = target_parts("shapes", "", "")
+    rows = []
+    for per_class, seed, mode in product((5, 20, 100), range(seeds), ("eval", "train")):
         few, asked = (part.subset(nested_subset(part.labels, per_class, seed)) for part in (train, val))
-        for option, grid in GRIDS.items():
-            tried = [RUN[option](encoder, few, asked, **choice, seed=seed) for choice in grid]
-            honest = max(tried, key=lambda fitted: fitted.val_accuracy)
-            # The same search with test images in the place of validation: its best is what it would claim.
-            claimed = max(RUN[option](encoder, few, test, **choice, seed=seed).val_accuracy for choice in grid)
-            rows.append({"option": option, "labels": per_class, "seed": seed, "tried": len(grid),
-                         "validation": honest.val_accuracy, "honest": honest.accuracy(test), "claimed": claimed,
-                         "test_images": len(test)})
-            print(rows[-1], flush=True)
-        for mode in ("eval", "train"):
-            fitted = train_last_layers(encoder, few, asked, augment="colour", encoder_mode=mode, steps=300, seed=seed)
-            before, after = fitted.fingerprints
-            bugs.append({"encoder_mode": mode, "labels": per_class, "seed": seed, "accuracy": fitted.accuracy(test),
-                         "test_images": len(test), "before": before, "after": after})
-            print(bugs[-1], flush=True)
-        write_results(RESULTS / "inflation.csv", rows)
-        write_results(RESULTS / "batchnorm_bug.csv", bugs)
+        fitted = train_last_layers(encoder, few, asked, augment="colour", encoder_mode=mode, steps=300, seed=seed)
+        rows.append({"encoder": "shapes-six", "encoder_mode": mode, "labels": per_class, "seed": seed,
+                     "accuracy": fitted.accuracy(test), "test_images": len(test), "before": fitted.fingerprints[0],
+                     "after": fitted.fingerprints[1], "hardware": hardware(), "torch": torch.__version__})
+        print(rows[-1], flush=True)
+        write_results(RESULTS / "batchnorm_bug.csv", rows)
 
 
 def make_figures() -> None:
@@ -338,7 +360,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make the files that ship in data/.")
     parser.add_argument("what", choices=("shapes-tiny", "shapes-six", "cifar10-tiny", "cifar10-supervised", "laptop",
                                          "pretext", "shortcut", "what-must-stay", "transfer-shapes", "transfer-cifar10",
-                                         "transfer-flowers17", "protocol", "clinic", "figures"))
+                                         "transfer-flowers17", "transfer-costs", "batchnorm-bug",
+                                         "clinic", "figures"))
     parser.add_argument("--photos", default="cifar10", help="cifar10, or a zip of its class folders")
     parser.add_argument("--flowers", default="flowers17.zip", help="a zip of Oxford Flowers-17 in class folders")
     parser.add_argument("--seeds", type=int, default=0, help="3 where not given, and 5 for transfer")
@@ -362,14 +385,12 @@ if __name__ == "__main__":
         make_shortcut(seeds)
     elif what == "what-must-stay":
         make_stay(options.flowers, seeds)
-    elif what == "transfer-shapes":
-        make_transfer("shapes", "shapes-six", "shapes", (5, 20, 100, None), options.seeds or 5, True, NEW)
-    elif what == "transfer-cifar10":
-        make_transfer("cifar10", "cifar10-tiny", options.photos, (10, 50, 100, 500, None), options.seeds or 5, False)
-    elif what == "transfer-flowers17":
-        make_transfer("flowers17", "cifar10-tiny", options.flowers, (5, 10, 20, 50), options.seeds or 5, True)
-    elif what == "protocol":
-        make_protocol(options.seeds or 5)
+    elif what == "transfer-costs":
+        make_costs(options.photos, options.flowers)
+    elif what.startswith("transfer-"):
+        make_transfer(what.removeprefix("transfer-"), options.photos, options.flowers, options.seeds or 5)
+    elif what == "batchnorm-bug":
+        make_batchnorm(options.seeds or 5)
     elif what == "clinic":
         make_clinic()
     else:

@@ -163,7 +163,7 @@ def report(result, images, val, test, out: Path) -> None:
     seed_everything(result.settings.seed)
     encoders = {"raw pixels": nn.Flatten(),
                 "random encoder": build_encoder(result.settings.encoder, result.settings.image_size).eval(),
-                "SimCLR": result.encoder}
+                "supervised" if result.settings.objective == "supervised" else "SimCLR": result.encoder}
     rows = []
     for name, encoder in encoders.items():
         if test is None:
@@ -191,7 +191,7 @@ def run_transfer(options: argparse.Namespace) -> int:
     from helpers.data import load
     from helpers.results import read_results, results_table, write_results
     from helpers.simclr import load_pretrained
-    from helpers.transfer import OPTIONS, compare
+    from helpers.transfer import FROZEN, OPTIONS, compare
 
     labels = []
     for word in options.labels.split(","):
@@ -204,29 +204,25 @@ def run_transfer(options: argparse.Namespace) -> int:
     parts = [load(options.data, split, size=found.settings.image_size) for split in ("train", "val", "test")]
     names = Path(options.encoder).stem, Path(options.data).stem
     out = Path(options.out or f"runs/transfer-{'-'.join(names)}.csv")
-    about = {"encoder": names[0], "image_size": found.settings.image_size, "search": "once" if options.search_once
-             else "each seed", "tries": options.tries}
     known = []
     if out.exists():
         if not options.resume:
             raise ValueError(f"{out} already holds a comparison; add --resume to go on with it, or choose another file "
                              f"with --out")
         known = read_results(out)
-        other = [name for name in about if known and known[0].get(name) != str(about[name])]
-        if other:
-            raise ValueError(f"{out} was made with {other[0]} {known[0].get(other[0])!r}, not "
-                             f"{str(about[other[0]])!r}; choose another file with --out")
     rows = compare(found.encoder, *parts, labels=tuple(labels), options=tuple(options.options.split(",")),
                    seeds=options.seeds, tries=options.tries, search_each_seed=not options.search_once, known=known,
-                   keep=lambda rows: write_results(out, [about | row for row in rows]),
+                   keep=lambda rows: write_results(out, [{"encoder": names[0], **row} for row in rows]),
                    progress=not options.no_progress)
     rows = [{**row, "way": OPTIONS[row["option"]]} for row in read_results(out)]
     print(results_table(rows, {"labels": "labels a class", "option": "option", "way": "what it does"},
                         {"accuracy": "test accuracy"},
                         {"seconds": "seconds", "mebibytes": "MiB", "parameters": "trained numbers"}))
-    moved = [row for row in rows if row["option"] in ("2", "3") and row["before"] != row["after"]]
-    print(f"{len(parts[2]):,} test images, read once a row; ± is the 95% interval over seeds. The frozen encoder "
-          f"{'moved: this is a bug, please report it' if moved else 'did not move (equal fingerprints)'}. Rows: {out}")
+    print(f"{len(parts[2]):,} test images, read once a row; ± is the 95% interval over seeds. Rows: {out}")
+    frozen = [row["before"] == row["after"] for row in rows if row["option"] in FROZEN]
+    if frozen:
+        print("The frozen encoder did not move (equal fingerprints)." if all(frozen) else
+              "The frozen encoder moved. That is a bug: please report it.")
     return 0
 
 

@@ -134,6 +134,23 @@ def load(name: str = "shapes", split: str = "train", *, size: int | None = None,
     return _limited(whole, limit, seed)
 
 
+def nested_subset(labels: Tensor, per_class: int | None, seed: int = 0) -> Tensor:
+    """Return rows with `per_class` images of each class, the first ones of an order that depends on the seed alone.
+
+    A larger choice therefore holds every smaller one. None takes all.
+
+    Raises:
+        ValueError: If a class has fewer.
+    """
+    counts = labels.bincount()
+    if per_class is not None and not 1 <= per_class <= counts.min():
+        raise ValueError(f"{per_class} labels a class were asked for, but a class has only {counts.min()} images to "
+                         f"learn from; ask for 1 to {counts.min()}, or for all")
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    taken = [order[labels[order] == k][:per_class] for k in range(len(counts))]
+    return torch.cat(taken).sort().values
+
+
 def sample_photos(size: int = 160) -> ImageSet:
     """Return five squares of size px a side out of the two photos that scikit-learn ships; no download.
 

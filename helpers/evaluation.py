@@ -47,6 +47,17 @@ def extract_features(encoder: nn.Module, images: Tensor, batch_size: int = 500) 
         encoder.train(training)
 
 
+def check_finite(*features: Tensor) -> None:
+    """Refuse features that no classifier could use.
+
+    Raises:
+        ValueError: If one is NaN or infinite.
+    """
+    if not all(each.isfinite().all() for each in features):
+        raise ValueError("some features are NaN or infinite: the encoder's training diverged; take another encoder, or "
+                         "train it again with a lower learning rate")
+
+
 def knn_accuracy(train_features: Tensor, train_labels: Tensor, features: Tensor, labels: Tensor,
                  neighbors: int = 20) -> float:
     """Return the share of features (M, D) whose nearest training features (N, D) vote for their label."""
@@ -74,9 +85,7 @@ def linear_probe(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], test:
         ValueError: If a feature is not finite, or train holds a single class.
     """
     arrays = [(np.asarray(features, np.float32), np.asarray(labels)) for features, labels in (train, val, test)]
-    if not all(np.isfinite(features).all() for features, _ in arrays):
-        raise ValueError("some features are NaN or infinite: the encoder's training diverged; train again with a "
-                         "lower learning rate")
+    check_finite(*(torch.from_numpy(features) for features, _ in arrays))
     if len(np.unique(arrays[0][1])) < 2:
         raise ValueError("a probe needs images of at least two classes to tell apart")
     best = None
@@ -110,7 +119,7 @@ def map_2d(features: Tensor, method: str = "PCA", seed: int = 0) -> Tensor:
     else:
         raise ValueError(f"unknown map {method!r}; choose PCA or t-SNE")
     low, high = places.min(axis=0), places.max(axis=0)
-    return torch.from_numpy(2 * (places - low) / (high - low) - 1).float()
+    return torch.from_numpy(2 * (places - low) / np.maximum(high - low, 1e-12) - 1).float()
 
 
 def evaluate(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, probe_labels: int = 5000,

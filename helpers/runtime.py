@@ -120,8 +120,8 @@ class Cost:
 
 def _forget_peak() -> bool:
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak is what is in use now
         ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back, or the block would take it for nothing
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is what is in use now
         return True
     except (OSError, AttributeError):
         return False

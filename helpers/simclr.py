@@ -223,7 +223,7 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
              device: str = "auto", devices: int = 1, num_nodes: int = 1, evaluations: int = 8,
              keep_seconds: float = 30, monitor: Callable[[list[dict]], None] | None = None, progress: bool = True,
              loss: Callable[[Tensor, float], Tensor] | None = None, snapshots: tuple[float, ...] = ()) -> Pretrained:
-    """Train an encoder on images without reading a label.
+    """Train an encoder on images; no label is read, unless the settings' objective is "supervised".
 
     Interrupting it (Ctrl-C, or the stop button of a notebook) ends it after the step at hand, with all that was
     learned until then.
@@ -259,9 +259,10 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
     if images.images.shape[2] != settings.image_size:
         raise ValueError(f"the images have {images.images.shape[2]} px a side and the settings say "
                          f"{settings.image_size}; load them with size={settings.image_size}, or change image_size")
-    if settings.objective == "supervised" and (images.labels is None or settings.head_dim != len(images.classes)):
-        raise ValueError(f"supervised training needs labels and one output of the head a class (head_dim), not "
-                         f"{settings.head_dim} outputs for {len(images.classes)} classes")
+    if settings.objective == "supervised" and (images.labels is None or settings.head_dim != len(images.classes)
+                                               or settings.head == "none" or loss is not None):
+        raise ValueError(f"supervised training needs labels, its own loss, and a head with one output a class "
+                         f"(head_dim {len(images.classes)}), not head {settings.head!r} with {settings.head_dim}")
     module = SimCLR(settings, images.images, loss, images.labels)
     if start is not None:
         _start_from(module, start)

@@ -7,6 +7,7 @@ new classifier on the vectors. None of them is given a test image: `compare` rea
 import copy
 import json
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from helpers.artifacts import sha256_of
-from helpers.data import ImageSet
-from helpers.evaluation import extract_features
+from helpers.data import ImageSet, nested_subset
+from helpers.evaluation import check_finite, extract_features
 from helpers.networks import augmentation, make_head, parameters, train_all, train_steps
 from helpers.runtime import Cost, hardware, pick_device
 
@@ -40,11 +41,12 @@ GRIDS = {
     "1": [{"lr": lr, "layer_decay": d, "augment": a} for a, d, lr in (
         ("gentle", 0.5, 2e-3), ("colour", 1.0, 5e-4), ("gentle", 1.0, 2e-3), ("colour", 0.5, 2e-3),
         ("gentle", 1.0, 5e-4), ("colour", 1.0, 2e-3), ("gentle", 0.5, 5e-4), ("colour", 0.5, 5e-4))],
-    "2": [{"hidden": h, "weight_decay": w} for h, w in (
-        (0, 0.1), (256, 0.1), (0, 1.0), (256, 1.0), (0, 0.001), (256, 0.001), (0, 10.0), (256, 10.0))],
+    "2": [{"hidden": h, "lr": lr, "weight_decay": w} for h, lr, w in (
+        (0, 3e-3, 0.1), (256, 3e-3, 0.1), (0, 3e-2, 0.1), (256, 1e-2, 10.0), (0, 3e-3, 10.0), (256, 1e-3, 0.1),
+        (0, 1e-3, 0.1), (256, 3e-3, 10.0))],
     "3": [{"classifier": c, "strength": s} for c, s in (
-        ("logistic regression", 0.01), ("linear SVM", 0.001), ("kNN", 5), ("random forest", 300),
-        ("logistic regression", 0.1), ("linear SVM", 0.0001), ("kNN", 20), ("logistic regression", 0.001))]}
+        ("logistic regression", 0.1), ("linear SVM", 0.01), ("kNN", 5), ("random forest", 300),
+        ("logistic regression", 1.0), ("linear SVM", 0.001), ("logistic regression", 0.01), ("kNN", 20))]}
 
 
 @dataclass
@@ -71,7 +73,9 @@ class Fitted:
 
     def accuracy(self, images: ImageSet) -> float:
         """Return the share of the images whose label is told."""
-        return (self.classify(extract_features(self.encoder, images.images)) == images.labels).float().mean().item()
+        features = extract_features(self.encoder.to(pick_device()), images.images)
+        self.encoder.cpu()
+        return (self.classify(features) == images.labels).float().mean().item()
 
 
 def fingerprint(module: nn.Module) -> str:
@@ -81,7 +85,9 @@ def fingerprint(module: nn.Module) -> str:
 
 def train_from_scratch(encoder: nn.Module, train: ImageSet, val: ImageSet, *, lr: float = 2e-3,
                        augment: str = "gentle", steps: int | None = None, seed: int = 0) -> Fitted:
-    """Train a new encoder of the same architecture, its weights drawn anew, with a linear layer on top.
+    """Train a new encoder of the same architecture, with a linear layer on top.
+
+    Its weights are drawn anew as each layer's own `reset_parameters` draws them.
 
     Args:
         encoder: Gives the architecture; none of its weights is used.
@@ -123,20 +129,22 @@ def fine_tune(encoder: nn.Module, train: ImageSet, val: ImageSet, *, lr: float =
                       steps=steps, seed=seed)
 
 
-def _train_all(encoder: nn.Module, train: ImageSet, val: ImageSet, standardize: bool, **how) -> Fitted:
+def _train_all(encoder: nn.Module, train: ImageSet, val: ImageSet, standardize: bool, seed: int, **how) -> Fitted:
     _check(train, val)
     before = fingerprint(encoder)
     with Cost(pick_device()) as cost:
-        some = extract_features(encoder, train.images[:2000])
-        _check_finite(some)
+        rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:2000]
+        some = extract_features(encoder, train.images[rows])
+        check_finite(some)
         head = make_head(some, len(train.classes), standardize=standardize)
-        best = train_all(encoder, head, train, val, **how)
+        best = train_all(encoder, head, train, val, seed=seed, **how)
     return Fitted(encoder, _argmax(head), best, parameters(encoder, head), (before, fingerprint(encoder)),
                   cost.seconds, cost.mebibytes)
 
 
-def train_last_layers(encoder: nn.Module, train: ImageSet, val: ImageSet, *, hidden: int = 0, weight_decay: float = 0.1,
-                      augment: str | None = None, encoder_mode: str = "eval", steps: int = 600, seed: int = 0,
+def train_last_layers(encoder: nn.Module, train: ImageSet, val: ImageSet, *, hidden: int = 0, lr: float = 3e-3,
+                      weight_decay: float = 0.1, augment: str | None = None, encoder_mode: str = "eval",
+                      steps: int = 600, seed: int = 0,
                       features: tuple[Tensor, Tensor] | None = None) -> Fitted:
     """Option 2: freeze the encoder and train a linear layer, or a small MLP, on its features.
 
@@ -144,46 +152,47 @@ def train_last_layers(encoder: nn.Module, train: ImageSet, val: ImageSet, *, hid
         encoder: The pretrained one; it stays as it is.
         train, val: With labels; val decides when to stop.
         hidden: Width of the MLP's hidden layer; 0 is a linear layer.
-        weight_decay: AdamW's.
+        lr, weight_decay: AdamW's.
         augment: One of AUGMENTATIONS: views pass the encoder at each step. None: features are computed once.
         encoder_mode: "train" is a classic bug, kept for the lesson: no parameter moves, but BatchNorm normalises by
             each batch and its running statistics move (in a copy). It needs images at each step, as views do.
-        steps, seed: See `train_from_scratch`.
+        steps: At most.
+        seed: Chooses the new layers' weights, order and views.
         features: Of train and val, where they are known already.
 
     Raises:
         ValueError: If there are no labels, a single class, or features that are not finite.
     """
     _check(train, val)
-    before = fingerprint(encoder)
-    with Cost() as cost:
+    before, device, moves = fingerprint(encoder), pick_device(), encoder_mode == "train"
+    with Cost(device) as cost:
         torch.manual_seed(seed)
-        frozen = encoder if encoder_mode == "eval" else copy.deepcopy(encoder)
-        known, asked = features or [extract_features(encoder, part.images) for part in (train, val)]
-        _check_finite(known)
-        head = make_head(known, len(train.classes), hidden)
-        inputs = known if augment is None and encoder_mode == "eval" else train.images
+        frozen = _frozen(encoder)
+        known, asked = features or [extract_features(frozen, part.images) for part in (train, val)]
+        check_finite(known, asked)
+        head = make_head(known, len(train.classes), hidden).to(device)
+        live = moves or augment is not None  # images pass the encoder at each step
+        inputs = (train.images if live else known).to(device)
         views = None if augment is None else augmentation(augment, train)
 
         def logits(rows: Tensor, generator: torch.Generator) -> Tensor:
             batch = inputs[rows]
-            if inputs is train.images:
+            if live:
                 batch = batch.float() / 255 if views is None else views(batch, generator)
                 with torch.no_grad():
-                    batch = frozen.train(encoder_mode == "train")(batch)
+                    batch = frozen.train(moves)(batch)
                     frozen.eval()
             return head(batch)
 
         def score() -> float:
-            moved = asked if frozen is encoder else extract_features(frozen, val.images)
-            return (_argmax(head)(moved) == val.labels).float().mean().item()
+            now = extract_features(frozen, val.images) if moves else asked
+            return (head(now.to(device)).argmax(dim=1).cpu() == val.labels).float().mean().item()
 
-        state = nn.ModuleList([head] if frozen is encoder else [head, frozen])
-        groups = [{"params": list(head.parameters()), "lr": 3e-3}]
-        best = train_steps(state, groups, logits, score, train.labels, steps, seed, weight_decay)
-    frozen.eval()
-    return Fitted(frozen, _argmax(head), best, parameters(head), (before, fingerprint(frozen)), cost.seconds,
-                  cost.mebibytes)
+        groups = [{"params": list(head.parameters()), "lr": lr}]
+        best = train_steps(nn.ModuleList([head, frozen] if moves else [head]), groups, logits, score,
+                           train.labels.to(device), steps, seed, weight_decay)
+    return Fitted(frozen.cpu(), _argmax(head.cpu()), best, parameters(head), (before, fingerprint(frozen)),
+                  cost.seconds, cost.mebibytes)
 
 
 def classify_embeddings(encoder: nn.Module, train: ImageSet, val: ImageSet, *, classifier: str = "logistic regression",
@@ -208,10 +217,10 @@ def classify_embeddings(encoder: nn.Module, train: ImageSet, val: ImageSet, *, c
               "random forest": lambda: RandomForestClassifier(int(strength), random_state=seed, n_jobs=-1)}
     if classifier not in models:
         raise ValueError(f"unknown classifier {classifier!r}; choose {', '.join(models)}")
-    before = fingerprint(encoder)
-    with Cost() as cost:
-        known, asked = features or [extract_features(encoder, part.images) for part in (train, val)]
-        _check_finite(known)
+    before, frozen = fingerprint(encoder), _frozen(encoder)
+    with Cost(pick_device()) as cost:
+        known, asked = features or [extract_features(frozen, part.images) for part in (train, val)]
+        check_finite(known, asked)
         model = make_pipeline(StandardScaler(), models[classifier]())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # 300 steps are the budget
@@ -221,28 +230,11 @@ def classify_embeddings(encoder: nn.Module, train: ImageSet, val: ImageSet, *, c
     trained = [getattr(last, name).size for name in ("coef_", "intercept_") if hasattr(last, name)]
     if classifier == "random forest":
         trained = [int(tree.tree_.node_count) for tree in last.estimators_]
-    return Fitted(encoder.eval(), lambda x: torch.from_numpy(model.predict(np.asarray(x))), val_accuracy,
-                  sum(trained), (before, fingerprint(encoder)), cost.seconds, cost.mebibytes)
+    return Fitted(frozen.cpu(), lambda x: torch.from_numpy(model.predict(np.asarray(x))), val_accuracy, sum(trained),
+                  (before, fingerprint(frozen)), cost.seconds, cost.mebibytes)
 
 
 RUN = {"scratch": train_from_scratch, "1": fine_tune, "2": train_last_layers, "3": classify_embeddings}
-
-
-def nested_subset(labels: Tensor, per_class: int | None, seed: int = 0) -> Tensor:
-    """Return rows with `per_class` images of each class, the first ones of an order that depends on the seed alone.
-
-    A larger choice therefore holds every smaller one. None takes all.
-
-    Raises:
-        ValueError: If a class has fewer.
-    """
-    counts = labels.bincount()
-    if per_class is not None and not 1 <= per_class <= counts.min():
-        raise ValueError(f"{per_class} labels a class were asked for, but a class has only {counts.min()} images to "
-                         f"learn from; ask for 1 to {counts.min()}, or for all")
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    taken = [order[labels[order] == k][:per_class] for k in range(len(counts))]
-    return torch.cat(taken).sort().values
 
 
 def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, *,
@@ -265,54 +257,58 @@ def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, 
         tries: How many configurations each option may try.
         search_each_seed: Whether each seed makes its own choice; otherwise the first seed's serves all.
         steps: Of the trainings of networks; `usual_steps` where not given.
-        known: Rows that an earlier call left; they are not made again.
-        keep: Called with the rows so far after each.
+        known: Rows that an earlier call left; they are not made again, and none is lost.
+        keep: Called with all rows that there are after each.
         progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: If an option is unknown, labels are missing or too few, or features are not finite.
+        ValueError: If an option is unknown, labels are missing or too few, features are not finite, or `known` rows
+            were made from another encoder, other images or other choices.
     """
+    labels, options = (tuple(dict.fromkeys(given)) for given in (labels, options))
     unknown = [option for option in options if option not in OPTIONS]
     if unknown:
         raise ValueError(f"unknown option {unknown[0]!r}; choose {', '.join(OPTIONS)}")
     _check(train, val, test)
     for per_class in labels:
         nested_subset(train.labels, per_class)  # tells at once if there are too few
-    features = {}
-    if set(options) & set(FROZEN):
-        features = {name: extract_features(encoder, part.images)
-                    for name, part in (("train", train), ("val", val), ("test", test))}
-    cells = list(product(labels, options, range(seeds)))
+    about = {"data": train.name.partition("/")[0], "images": sha256_of(train.images, test.images)[:12],
+             "encoder_fingerprint": fingerprint(encoder), "tries": tries,
+             "search": "each seed" if search_each_seed else "first seed", "steps": steps or "usual"}
+    for row, name in product(known, about):
+        if row.get(name) != str(about[name]) and row.get(name) != about[name]:
+            raise ValueError(f"the rows that are known already were made with {name} {row.get(name)!r}, not "
+                             f"{about[name]!r}; start another table")
+    frozen = _frozen(encoder)
+    features = [extract_features(frozen, part.images) for part in (train, val)] if set(options) & set(FROZEN) else []
     done = {(row["labels"], row["option"], int(row["seed"])): row for row in known}
-    asked_for = {("all" if n is None else str(n), option, seed) for n, option, seed in cells}
-    rows = [row for key, row in done.items() if key not in asked_for]
-    for per_class, option, seed in tqdm(cells, desc="comparing", unit="run", disable=not progress):
+    cells = list(product(labels, options, range(seeds)))
+    for per_class, option, seed in tqdm(cells, desc="comparing", unit="run", disable=not progress, file=sys.stdout
+                                        if "ipykernel" in sys.modules else None):  # stderr is red in a notebook
         written = "all" if per_class is None else str(per_class)
-        row = done.get((written, option, seed))
-        if row is None:
+        if (written, option, seed) not in done:
             ours = nested_subset(train.labels, per_class, seed)
             asked = nested_subset(val.labels, per_class and min(per_class, int(val.labels.bincount().min())), seed)
             parts = train.subset(ours), val.subset(asked)
             first = None if search_each_seed or seed == 0 else json.loads(done[written, option, 0]["choice"])
             given = {"seed": seed}
             if option in FROZEN:
-                given["features"] = features["train"][ours], features["val"][asked]
+                given["features"] = features[0][ours], features[1][asked]
             elif steps is not None:
                 given["steps"] = steps
             grid = [first] if first else GRIDS[option][:tries]
-            row = {"data": train.name.partition("/")[0], "option": option, "labels": written, "seed": seed,
-                   "train_images": len(ours), "val_images": len(asked), "test_images": len(test),
-                   **_search(option, encoder, *parts, grid, given, test, features),
-                   "hardware": hardware(), "torch": torch.__version__}
-            done[written, option, seed] = row
-        rows.append(row)
-        if keep is not None:
-            keep(rows)
-    return rows
+            done[written, option, seed] = {
+                **about, "option": option, "labels": written, "seed": seed, "train_images": len(ours),
+                "val_images": len(asked), "test_images": len(test),
+                **_search(option, encoder, *parts, grid, given, test), "hardware": hardware(),
+                "torch": torch.__version__}
+            if keep:
+                keep(list(done.values()))
+    return list(done.values())
 
 
 def _search(option: str, encoder: nn.Module, train: ImageSet, val: ImageSet, grid: list[dict], given: dict,
-            test: ImageSet, features: dict[str, Tensor]) -> dict:
+            test: ImageSet) -> dict:
     best, seconds = None, 0.0
     for choice in grid:
         fitted = RUN[option](encoder, train, val, **choice, **given)
@@ -322,10 +318,7 @@ def _search(option: str, encoder: nn.Module, train: ImageSet, val: ImageSet, gri
     choice, fitted = best
     if option in FROZEN:  # once more from the images, for what it costs without features that are known already
         fitted = RUN[option](encoder, train, val, **choice, **given | {"features": None})
-        accuracy = (fitted.classify(features["test"]) == test.labels).float().mean().item()
-    else:
-        accuracy = fitted.accuracy(test)
-    return {"accuracy": accuracy, "val_accuracy": fitted.val_accuracy, "choice": json.dumps(choice),
+    return {"accuracy": fitted.accuracy(test), "val_accuracy": fitted.val_accuracy, "choice": json.dumps(choice),
             "tried": len(grid), "seconds": fitted.seconds, "search_seconds": seconds, "mebibytes": fitted.mebibytes,
             "parameters": fitted.parameters, "before": fitted.fingerprints[0], "after": fitted.fingerprints[1]}
 
@@ -334,15 +327,17 @@ def _check(train: ImageSet, *others: ImageSet) -> None:
     for part in (train, *others):
         if part.labels is None:
             raise ValueError(f"{part.name} has no labels: put the images into at least two folders, one for each class")
+        counts = part.labels.bincount(minlength=len(train.classes))
+        if counts.min() == 0:
+            raise ValueError(f"{part.name} has no image of class {train.classes[int(counts.argmin())]!r}; add some")
     if len(train.classes) < 2:
         raise ValueError(f"{train.name} has one class only, {train.classes[0]!r}: nothing is to be told apart; add "
                          f"images of another")
 
 
-def _check_finite(features: Tensor) -> None:
-    if not features.isfinite().all():
-        raise ValueError("some features are NaN or infinite: the encoder's training diverged; take another encoder, or "
-                         "train it again with a lower learning rate")
+def _frozen(encoder: nn.Module) -> nn.Module:
+    """Return a copy in eval mode on the device that computes."""
+    return copy.deepcopy(encoder).eval().to(pick_device())
 
 
 def _argmax(head: nn.Module) -> Callable[[Tensor], Tensor]:

@@ -5,8 +5,10 @@ import ipywidgets
 from helpers.widgets.angle import AngleExplorer
 from helpers.widgets.by_hand import ByHand
 from helpers.widgets.circle import CircleExplorer
+from helpers.widgets.embedding import EmbeddingExplorer
 from helpers.widgets.histograms import HistogramExplorer
 from helpers.widgets.matrix import MatrixExplorer
+from helpers.widgets.options import OptionsExplorer
 from helpers.widgets.self_prediction import (
     ColorizationExplorer,
     DenoisingExplorer,
@@ -18,7 +20,8 @@ from helpers.widgets.transforms import TransformsExplorer
 from helpers.widgets.two_views import TwoViewsExplorer
 
 EXPLORERS = (MaskedExplorer, DenoisingExplorer, ColorizationExplorer, RotationExplorer, JigsawExplorer, CircleExplorer,
-             TransformsExplorer, TwoViewsExplorer, HistogramExplorer, AngleExplorer, MatrixExplorer, ByHand)
+             TransformsExplorer, TwoViewsExplorer, HistogramExplorer, AngleExplorer, MatrixExplorer, ByHand,
+             EmbeddingExplorer, OptionsExplorer)
 
 
 def move(control: ipywidgets.Widget, turn: int) -> bool:

@@ -18,7 +18,8 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 ARTIFACTS = ROOT / "tests" / "artifacts"
-EXPLORERS = {"01_self_prediction_vs_contrastive": 6, "02_augmentations": 3, "03_similarity_and_nt_xent": 3}
+EXPLORERS = {"01_self_prediction_vs_contrastive": 6, "02_augmentations": 3, "03_similarity_and_nt_xent": 3,
+             "05_transfer_options": 2}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--no-first-run", "--disable-quic"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -17,15 +17,20 @@ import pytest
 import torch
 from explorers import EXPLORERS, move
 from PIL import Image
+from sklearn.neighbors import NearestNeighbors
 
+from helpers.evaluation import extract_features
 from helpers.losses import cosine_similarity, nt_xent
+from helpers.simclr import load_pretrained
 from helpers.widgets.angle import AngleExplorer
 from helpers.widgets.by_hand import ByHand, nearest_possible, vectors_with
 from helpers.widgets.canvas import SCALE
 from helpers.widgets.circle import CircleExplorer
+from helpers.widgets.embedding import NEW, EmbeddingExplorer
 from helpers.widgets.explorer import WIDTH
 from helpers.widgets.histograms import BINS, HistogramExplorer, intensity_histograms
 from helpers.widgets.matrix import MatrixExplorer
+from helpers.widgets.options import recommend
 from helpers.widgets.photos import PhotoPicker
 from helpers.widgets.self_prediction import JigsawExplorer, MaskedExplorer, RotationExplorer
 from helpers.widgets.transforms import TransformsExplorer
@@ -378,3 +383,32 @@ print("all moved")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": path})
     assert done.stdout.strip() == "all moved", done.stderr[-2000:]
+
+
+def test_neighbours_on_the_map_are_those_of_the_features():
+    explorer = EmbeddingExplorer()
+    images, labels = explorer.images.images, explorer.images.labels
+    assert labels.bincount().tolist() == [60] * 4
+    explorer.index.value = 17
+    for space, features in (("pixels", (images.float() / 255).flatten(1)),
+                            ("h", extract_features(load_pretrained("shapes-six").encoder, images))):
+        vectors = (features - features.mean(dim=0)).numpy()
+        nearest = NearestNeighbors(n_neighbors=7, metric="cosine").fit(vectors).kneighbors(vectors[16:17])[1][0]
+        assert explorer.neighbors(space) == [k for k in nearest if k != 16]
+        same = sum(labels[k] == labels[16] for k in explorer.neighbors(space))
+        assert f"{same} are {NEW[labels[16]]}s by h" in explorer.text or f"{same} by raw pixels" in explorer.text
+
+
+def rows_of(accuracies):
+    return [{"option": option, "seed": str(seed), "accuracy": str(value), "seconds": seconds}
+            for option, (seconds, values) in accuracies.items() for seed, value in enumerate(values)]
+
+
+def test_a_recommendation_compares_seed_by_seed_and_takes_the_quickest_of_equals():
+    hard, easy = [0.50, 0.60, 0.70, 0.55, 0.65], [0.52, 0.62, 0.72, 0.57, 0.67]
+    assert recommend(rows_of({"1": ("9", easy), "3": ("1", hard)})) == ("1", ["1"]), "always 2 points better"
+    close = [0.53, 0.58, 0.73, 0.55, 0.66]  # better at times, worse at times
+    assert recommend(rows_of({"1": ("9", easy), "3": ("1", close)})) == ("3", ["1", "3"])
+    assert recommend(rows_of({"1": ("1", easy), "3": ("9", easy)})) == ("1", ["1", "3"])
+    assert recommend(rows_of({"2": ("1", easy), "3": ("1.9", easy)})) == ("3", ["2", "3"]), "as quick: the simpler one"
+    assert recommend(rows_of({"1": ("9", [0.7]), "3": ("1", [0.6])})) == ("3", ["1", "3"]), "one seed decides nothing"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.models import ProjectionHead, build_encoder
+from helpers.models import ProjectionHead, TinyResNet, build_encoder
 
 
 def count(module: nn.Module) -> int:
@@ -16,6 +16,18 @@ def test_tiny_is_about_a_million_parameters(size):
     encoder = build_encoder("tiny", size)
     assert 0.6e6 < count(encoder) < 1.4e6
     assert encoder(torch.rand(2, 3, size, size)).shape == (2, encoder.feature_dim)
+
+
+def test_a_tiny_network_can_be_wider_deeper_and_finer():
+    small = build_encoder("small")
+    assert small.feature_dim == 256
+    assert 1.2e6 < count(small) < 1.3e6
+    seen = []
+    for options, blocks in (({}, 2), ({"blocks": 3}, 6), ({"second_stride": 1}, 2)):
+        net = TinyResNet((16, 32), **options)
+        assert sum(type(layer).__name__ == "_Block" for layer in net.layers) == blocks
+        seen.append(net.layers(torch.rand(1, 3, 32, 32)).shape)
+    assert seen == [(1, 32, 4, 4), (1, 32, 4, 4), (1, 32, 8, 8)]
 
 
 @pytest.mark.parametrize(("name", "feature_dim", "parameters"), [

@@ -1,10 +1,14 @@
 """Tables of results: means and intervals as SciPy computes them, and kind words for a table that is not there."""
 
+from itertools import product
+
 import pytest
 from scipy import stats
 
 from helpers.pretext import TASKS
-from helpers.results import read_results, results_table
+from helpers.results import read_results, results_table, write_results
+from helpers.transfer import FROZEN, OPTIONS
+from helpers.widgets.options import TARGETS
 
 
 def test_means_and_intervals_are_scipys():
@@ -22,6 +26,14 @@ def test_a_single_run_has_an_interval_over_its_test_images():
     assert f"| b | 25.0% ({100 * low:.1f} to {100 * high:.1f}) | 1 |" in table
 
 
+def test_costs_are_means_and_tables_are_read_as_they_were_written(tmp_path):
+    rows = [{"who": "a", "acc": 0.5, "seconds": 1.0}, {"who": "a", "acc": 0.7, "seconds": 2.0, "note": "x,y"}]
+    write_results(tmp_path / "t.csv", rows)
+    kept = read_results(tmp_path / "t.csv")
+    assert [row["note"] for row in kept] == ["", "x,y"]
+    assert "| a | 60.0% ± 127.1% | 1.5 | 2 |" in results_table(kept, {"who": "who"}, {"acc": "acc"}, {"seconds": "s"})
+
+
 def test_a_missing_table_names_those_that_exist():
     with pytest.raises(FileNotFoundError, match=r"no table 'nothing'.*laptop"):
         read_results("nothing")
@@ -31,11 +43,35 @@ def test_a_missing_table_names_those_that_exist():
     ("pretext", ("data", "condition"), ("knn", "probe")),
     ("shortcut", ("condition",), ("knn", "probe")),
     ("what_must_stay", ("data", "question", "transforms"), ("knn", "probe")),
+    ("batchnorm_bug", ("labels", "encoder_mode"), ("accuracy",)),
+    *((f"transfer_{target}", ("labels", "option"), ("accuracy", "val_accuracy")) for target in TARGETS.values()),
 ])
 def test_shipped_tables_hold_accuracies_of_different_seeds(name, by, scores):
     rows = read_results(name)
     assert len({tuple(row[key] for key in (*by, "seed")) for row in rows}) == len(rows), "the same run twice"
     assert all(0 <= float(row[score]) <= 1 for row in rows for score in scores)
+
+
+@pytest.mark.parametrize("target", TARGETS.values())
+def test_transfer_was_compared_by_one_protocol(target):
+    rows = read_results(f"transfer_{target}")
+    for labels in {row["labels"] for row in rows}:
+        group = [row for row in rows if row["labels"] == labels]
+        assert {(row["option"], row["seed"]) for row in group} == set(product(OPTIONS, "01234")), "5 seeds for each"
+        by_seed = {row["seed"]: {(r["train_images"], r["val_images"], r["tried"]) for r in group
+                                 if r["seed"] == row["seed"]} for row in group}
+        assert all(len(found) == 1 for found in by_seed.values()), "an option had more images or more tries"
+    for row in rows:
+        assert (row["before"] == row["after"]) == (row["option"] in FROZEN), "frozen means frozen"
+    assert len({(row["images"], row["encoder_fingerprint"], row["search"], row["test_images"]) for row in rows}) == 1
+    costs = {(row["labels"], row["option"], row["choice"]) for row in read_results("transfer_costs")
+             if row["target"] == target}
+    assert costs == {(row["labels"], row["option"], row["choice"]) for row in rows if row["seed"] == "0"}
+
+
+def test_only_the_bug_moves_the_encoder():
+    for row in read_results("batchnorm_bug"):
+        assert (row["before"] == row["after"]) == (row["encoder_mode"] == "eval")
 
 
 def test_both_families_had_the_same_budget():

@@ -377,3 +377,32 @@ def test_interrupts_are_left_alone_off_the_main_thread(images):
     thread.start()
     thread.join()
     assert_same_weights(found[0], run(images))
+
+
+def test_the_supervised_twin_learns_the_classes_from_the_same_views(images):
+    settings = Settings(batch_size=32, epochs=30, crop_min=0.6, objective="supervised", head="linear", head_dim=10)
+    module = SimCLR(settings, images.images, labels=images.labels)
+    rows = module.batch_rows(0)
+    loss = module.training_step(0).item()
+    logits = module.latest[1]
+    own = images.labels[rows].repeat(2)
+    by_hand = -sum(logits[k].log_softmax(0)[own[k]].item() for k in range(64)) / 64
+    assert loss == pytest.approx(by_hand, abs=1e-4)
+    result = run(images, settings)
+    with torch.inference_mode():
+        found = result.head(result.encoder(images.images.float() / 255)).argmax(dim=1)
+    assert (found == images.labels).float().mean() > 0.6
+    assert result.settings.chance_loss == pytest.approx(math.log(10))
+
+
+def test_supervised_training_without_labels_is_refused(images):
+    with pytest.raises(ValueError, match="a head with one output a class"):
+        run(images, Settings(batch_size=32, epochs=1, objective="supervised"))
+
+
+def test_a_run_made_before_a_setting_existed_can_be_resumed(images, tmp_path):
+    run(images, out=tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    del record["settings"]["objective"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    run(images, out=tmp_path / "run", resume=True)

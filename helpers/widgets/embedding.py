@@ -15,7 +15,7 @@ from helpers.widgets.explorer import Explorer, dropdown, slider
 
 ENCODER, NEW = "shapes-six", ("moon", "heart", "cross", "arrow")  # these classes it never saw
 IMAGES, NEIGHBORS = 240, 6
-SPACES = {"h": "h of the encoder", "pixels": "raw pixels"}
+SPACES = {"h": "h", "pixels": "raw pixels"}
 # The form says the same as the colour.
 LOOKS = (("circle", 6, VIEW_A), ("square", 6, "#CC79A7"), ("triangle", 6, VIEW_B), ("diamond", 6, OTHER))
 
@@ -52,7 +52,7 @@ class EmbeddingExplorer(Explorer):
             for method in ("PCA", "t-SNE"):
                 _map(space, method)  # the first t-SNE takes seconds, and a control should not
         self.index = slider("image", 130, 1, len(self.images), 1, width=420, label=50)
-        self.space = dropdown("map of", [(title, space) for space, title in SPACES.items()], "h", width=250, label=65)
+        self.space = dropdown("map of", [(title, space) for space, title in SPACES.items()], "h", width=220, label=65)
         self.method = dropdown("by", ["t-SNE", "PCA"], "t-SNE", width=150, label=35)
         super().__init__([self.index, self.space, self.method], height=440)
 
@@ -70,9 +70,11 @@ class EmbeddingExplorer(Explorer):
         for k, (x, y) in enumerate(places):
             canvas.marker(x, y, *LOOKS[self.labels[k]])
         for k in found[self.space.value]:
-            canvas.line([places[chosen], places[k]], POSITIVE if self.labels[k] == self.labels[chosen] else NEGATIVE, 2)
+            color = POSITIVE if self.labels[k] == self.labels[chosen] else NEGATIVE
+            canvas.line([places[chosen], places[k]], color, 2)
+            canvas.circle(*places[k], 10, None, color, 3)
         x, y = places[chosen]
-        canvas.image(self.pictures[chosen], x - 18, y - 18, 36, frame=CHOSEN, line=4)
+        canvas.image(self.pictures[chosen], x - 13, y - 13, 26, frame=CHOSEN, line=4)
         for k, label in enumerate(NEW):
             canvas.marker(36 + 105 * k, 428, *LOOKS[k])
             canvas.text(50 + 105 * k, 428, label, 16)

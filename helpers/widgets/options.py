@@ -9,15 +9,23 @@ from helpers.transfer import OPTIONS
 from helpers.widgets.canvas import Canvas
 from helpers.widgets.explorer import Explorer, dropdown, steps
 
-TARGETS = {"CIFAR-10": "transfer_cifar10", "Flowers-17": "transfer_flowers17", "shapes, new classes": "transfer_shapes"}
+TARGETS = {"shapes, new classes": "shapes"}
 LOOKS = {"scratch": (OTHER, "cross"), "1": (NEGATIVE, "square"), "2": (VIEW_A, "circle"), "3": (POSITIVE, "triangle")}
+
+
+def target_rows(target: str) -> list[dict]:
+    """Return the shipped rows of one of TARGETS, their costs as they were measured with nothing else running."""
+    costs = {(row["labels"], row["option"]): {name: row[name] for name in ("seconds", "mebibytes", "parameters")}
+             for row in read_results("transfer_costs") if row["target"] == TARGETS[target]}
+    return [row | costs[row["labels"], row["option"]] for row in read_results(f"transfer_{TARGETS[target]}")]
 
 
 def recommend(rows: list[dict]) -> tuple[str, list[str]]:
     """Return (the option to take, those that are as accurate) among rows of one number of labels.
 
     The most accurate one is compared with each other option seed by seed, since they had the same labelled images:
-    where the 95% interval of the difference holds 0, the two are as accurate. Of those the quickest is taken.
+    where the 95% interval of the difference holds 0, the two are as accurate. Of those the quickest is taken; within a
+    factor of two, times count as equal and the one that trains least goes first.
     """
     scores = {option: {row["seed"]: float(row["accuracy"]) for row in rows if row["option"] == option}
               for option in dict.fromkeys(row["option"] for row in rows)}
@@ -27,10 +35,11 @@ def recommend(rows: list[dict]) -> tuple[str, list[str]]:
     for option, found in scores.items():
         shared = [scores[best][seed] - found[seed] for seed in found if seed in scores[best]]
         mean, width = mean_interval(shared)
-        if option != best and (mean == 0 or mean - width <= 0):
+        if option != best and (mean == 0 or not mean - width > 0):  # of one seed the width is nan
             alike.append(option)
     seconds = {option: _mean(rows, option, "seconds") for option in alike}
-    return min(seconds, key=seconds.get), alike
+    quick = [option for option in alike if seconds[option] <= 2 * min(seconds.values())]
+    return max(quick, key=list(OPTIONS).index), alike
 
 
 def _mean(rows: list[dict], option: str, column: str) -> float:
@@ -42,7 +51,7 @@ class OptionsExplorer(Explorer):
     """Accuracy of the options against labels a class, from the shipped tables, and a table of one number of labels."""
 
     def __init__(self):
-        self.rows = {title: read_results(name) for title, name in TARGETS.items()}
+        self.rows = {title: target_rows(title) for title in TARGETS}
         self.target = dropdown("target", list(TARGETS), width=270, label=60)
         self.labels = steps("labels a class", self._numbers(), width=420, label=110)
         self.target.observe(self._other_target, "value")
@@ -65,7 +74,7 @@ class OptionsExplorer(Explorer):
                   for option in options for n in numbers}
         self._curves(canvas, scores, options, numbers, at)
         take, alike = recommend(chosen)
-        self._table(canvas, scores, options, chosen, at, take)
+        self._table(canvas, scores, options, chosen, at, take, alike)
         mean, width = scores[take, at]
         others = [OPTIONS[option] for option in alike if option != take]
         why = (f"as accurate as {' and '.join(others)} as far as these seeds can tell, and quicker" if others else
@@ -76,20 +85,22 @@ class OptionsExplorer(Explorer):
 
     def _curves(self, canvas: Canvas, scores: dict, options: list[str], numbers: list[str], at: str) -> None:
         left, top, width, height = 66, 40, 380, 320
-        low = math.floor(10 * min(mean - (0 if math.isnan(w) else w) for mean, w in scores.values())) / 10
-        low, high = max(0.0, low), 1.0
+        widths = {key: 0.0 if math.isnan(width) else width for key, (_, width) in scores.items()}
+        low = max(0.0, math.floor(10 * min(mean - widths[key] for key, (mean, _) in scores.items())) / 10)
+        high = min(1.0, math.ceil(10 * max(mean + widths[key] for key, (mean, _) in scores.items())) / 10)
 
         def place(index: float, value: float) -> tuple[float, float]:
             x = left + 20 + (width - 40) * index / max(1, len(numbers) - 1)
             return x, top + height * (1 - (value - low) / (high - low))
 
         canvas.text(left - 56, 16, "accuracy on test images (mean, 95% interval over seeds)", 15)
-        for tick in range(math.ceil(10 * low), 11, 1 if high - low < 0.55 else 2):
+        for tick in range(round(10 * low), round(10 * high) + 1, 1 if high - low < 0.65 else 2):
             y = place(0, tick / 10)[1]
             canvas.line([(left, y), (left + width, y)], "#E6E6E6", 1)
             canvas.text(left - 8, y, f"{10 * tick}%", 14, "#555555", "rm")
         x = place(numbers.index(at), 0)[0]
-        canvas.line([(x, top), (x, top + height)], CHOSEN, 4)
+        canvas.rectangle(x - 20, top, 40, height, "#FFF0CC")
+        canvas.rectangle(x - 20, top + height, 40, 5, CHOSEN)
         for k, number in enumerate(numbers):
             canvas.text(place(k, 0)[0], top + height + 10, number, 16, TEXT, "mt", bold=number == at)
         canvas.text(left + width / 2, top + height + 36, "labels a class", 15, anchor="mt")
@@ -97,18 +108,20 @@ class OptionsExplorer(Explorer):
             color, form = LOOKS[option]
             points = []
             for k, number in enumerate(numbers):
-                mean, spread = scores[option, number]
+                mean, _ = scores[option, number]
                 x, y = place(k, mean)
-                x += 5 * (shift - (len(options) - 1) / 2)  # side by side, so that intervals can be told apart
-                if not math.isnan(spread):
-                    ends = [place(k, min(high, mean + side * spread))[1] for side in (-1, 1)]
-                    canvas.line([(x, ends[0]), (x, min(ends[1], top + height))], color, 2)
+                x += 8 * (shift - (len(options) - 1) / 2)  # side by side, so that intervals can be told apart
+                ends = [place(k, mean + side * widths[option, number])[1] for side in (-1, 1)]
+                canvas.line([(x, ends[0]), (x, ends[1])], color, 2)
+                for end in ends:
+                    canvas.line([(x - 4, end), (x + 4, end)], color, 2)
                 points.append((x, y))
             canvas.line(points, color, 2)
             for x, y in points:
                 canvas.marker(x, y, form, 7, color)
 
-    def _table(self, canvas: Canvas, scores: dict, options: list[str], chosen: list[dict], at: str, take: str) -> None:
+    def _table(self, canvas: Canvas, scores: dict, options: list[str], chosen: list[dict], at: str, take: str,
+               alike: list[str]) -> None:
         left, right = 478, (690, 778, 856, 952)
         for x, title in zip(right, ("accuracy", "seconds", "MiB", "trained"), strict=True):
             canvas.text(x, 62, title, 15, "#555555", "rm")
@@ -120,14 +133,16 @@ class OptionsExplorer(Explorer):
             canvas.marker(left, y - 8, form, 8, color)
             title = OPTIONS[option] if option == "scratch" else f"{option}  {OPTIONS[option]}"
             canvas.text(left + 16, y - 8, title, 16, bold=option == take)
+            if len(alike) > 1 and option in alike:
+                canvas.text(952, y - 8, "taken: the quickest of these" if option == take else "as accurate", 14,
+                            "#555555", "rm")
             mean, width = scores[option, at]
             seconds, memory, trained = (_mean(chosen, option, c) for c in ("seconds", "mebibytes", "parameters"))
             canvas.text(right[0], y + 14, f"{100 * mean:.1f} ± {100 * width:.1f}%", 15, anchor="rm")
             for x, text in zip(right[1:], (f"{seconds:.1f}", "" if math.isnan(memory) else f"{memory:.0f}",
                                            f"{trained:,.0f}"), strict=True):
                 canvas.text(x, y + 14, text, 15, anchor="rm")
-        canvas.text(left - 14, 376, "seconds and peak memory of the last training; numbers that it trained", 14,
-                    "#555555")
+        canvas.text(left - 14, 376, "seconds, peak memory and trained numbers: of one training", 14, "#555555")
 
 
 def _seconds(seconds: float) -> str:

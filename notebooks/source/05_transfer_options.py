@@ -43,7 +43,7 @@ train, val, test = (load("shapes", split).only(new) for split in ("train", "val"
 ways = {"raw pixels": nn.Flatten(), "h, random f": build_encoder("tiny").eval(), "h = f(image)": found.encoder,
         "z = g(h)": nn.Sequential(found.encoder, found.head).eval()}
 for name, net in ways.items():
-    scores = evaluate(net, train, val, test)
+    scores = evaluate(net, train, val, test, probe_labels=500)
     print(f"{name:>14}: kNN {scores['knn']:.1%}, linear probe {scores['probe']:.1%} of {len(test)} test images")
 
 # %% [markdown]
@@ -205,7 +205,10 @@ Markdown(results_table(read_results("batchnorm_bug"), {"labels": "labels a class
                        {"accuracy": "test accuracy"}))
 
 # %% [markdown]
-# BATCHNORM TEXT
+# ± is a 95% interval over five seeds, each with other labelled images. With few labels the bug costs some points here; with more the
+# intervals overlap. It does no great harm in this case, since views of new shapes have much the same statistics as those of
+# pretraining. But it is there, in silence: the encoder that you test is no longer the one that you loaded, and a second task that shares it
+# would suffer. A fingerprint costs a line.
 
 # %% [markdown]
 # ## 6. Option 3: embed the images, train a new classifier
@@ -223,33 +226,37 @@ for classifier, strength in (("logistic regression", 0.01), ("linear SVM", 0.001
           f"fingerprint {'unchanged' if len(set(fitted.fingerprints)) == 1 else 'CHANGED'}")
 
 # %% [markdown]
-# Which one would you take? The accuracies on validation may decide. The test accuracies are not printed, and that is on purpose.
+# Which one would you take? Validation may decide. From here on, no test accuracy is shown before the choice is made.
 
 # %% [markdown]
 # ## 7. How much would cheating bring?
 #
-# Suppose that we try eight classifiers and report the best **test** accuracy. Nobody calls that cheating who does it: it
-# looks like choosing well. The honest way is to choose on validation and to read the test once.
+# Eight configurations, judged on the same twenty validation images. Suppose that those had been your test set, and you
+# report the best of the eight. "We took the best model", or "the best epoch", often means just this. Nobody calls it cheating who
+# does it: it looks like choosing well.
+#
+# **Predict:** by how many points is the report too high?
 
 # %%
 from helpers.transfer import GRIDS
 
 tried = [classify_embeddings(found.encoder, few, asked, **choice) for choice in GRIDS["3"]]
-accuracies = [fitted.accuracy(test) for fitted in tried]
-honest = max(range(len(tried)), key=lambda k: tried[k].val_accuracy)
-print(f"chosen on validation: {GRIDS['3'][honest]['classifier']}, test {accuracies[honest]:.1%}")
-print(f"chosen on test:       {GRIDS['3'][accuracies.index(max(accuracies))]['classifier']}, 'test' {max(accuracies):.1%}")
+best = max(tried, key=lambda fitted: fitted.val_accuracy)
+print(f"the best of {len(tried)}, on the {len(asked)} images that chose it: {best.val_accuracy:.1%}")
+print(f"the same classifier on {len(test)} images that chose nothing: {best.accuracy(test):.1%}")
 
 # %% [markdown]
-# The same for every option, over five seeds. Options 1 and 2 may stop training at the step that is best on test, too: that
-# is what "we report the best epoch" means.
+# One draw of labels may be luck, good or bad. Here is the same for every option over five seeds, each with eight tries. Options 1 and 2
+# also choose the step at which to stop by these images.
 
 # %%
-rows = read_results("inflation")
-ways = {"scratch": "from scratch", "1": "1 train all layers", "2": "2 train last layers", "3": "3 embed, classify"}
-rows = [row | {"way": ways[row["option"]], "gain": float(row["claimed"]) - float(row["honest"])} for row in rows]
-Markdown(results_table(rows, {"labels": "labels a class", "way": "option"},
-                       {"honest": "chosen on validation", "claimed": "chosen on test", "gain": "gained by cheating"}))
+from helpers.transfer import OPTIONS
+from helpers.widgets.options import target_rows
+
+rows = [row | {"way": OPTIONS[row["option"]], "too_high": float(row["val_accuracy"]) - float(row["accuracy"])}
+        for row in target_rows("shapes, new classes")]
+Markdown(results_table(rows, {"val_images": "images that chose", "way": "option"},
+                       {"val_accuracy": "on those", "accuracy": f"on {len(test)} others", "too_high": "too high by"}))
 
 # %% [markdown]
 # CHEATING TEXT
@@ -261,7 +268,7 @@ Markdown(results_table(rows, {"labels": "labels a class", "way": "option"},
 # choice on validation, and the test read once a row. Here is one seed, live, with four tries each (a minute or two).
 
 # %%
-from helpers.transfer import OPTIONS, compare
+from helpers.transfer import compare
 
 rows = compare(found.encoder, train, val, test, labels=(5,) if fast_mode() else (5, 50), seeds=1, steps=steps,
                tries=1 if fast_mode() else 4)
@@ -293,8 +300,8 @@ OptionsExplorer()
 from helpers.widgets.options import TARGETS, recommend
 
 lines = ["| target | labels a class | take | as accurate |", "|---|---|---|---|"]
-for target, table in TARGETS.items():
-    rows = read_results(table)
+for target in TARGETS:
+    rows = target_rows(target)
     for number in dict.fromkeys(row["labels"] for row in rows):
         take, alike = recommend([row for row in rows if row["labels"] == number])
         others = ", ".join(OPTIONS[option] for option in alike if option != take)
@@ -305,9 +312,40 @@ Markdown("\n".join(lines))
 # GUIDE TEXT
 
 # %% [markdown]
-# ### Exercise 3 · Choose
+# ### Exercise 3 · Choose within a budget
 #
-# TEXT
+# You may spend so many seconds on a training. Write the choice: of the options that take no more than that on average, the one with
+# the highest mean accuracy. One question before you start: the rows hold `val_accuracy` and `accuracy` (on test). By which one
+# may you choose?
+
+
+# %%
+def choose_option(rows: list[dict], seconds: float) -> str:
+    """Return the best of the options whose mean `seconds` are within the budget."""
+    ### BEGIN SOLUTION
+    def mean(option: str, column: str) -> float:
+        values = [float(row[column]) for row in rows if row["option"] == option]
+        return sum(values) / len(values)
+
+    within = [option for option in {row["option"] for row in rows} if mean(option, "seconds") <= seconds]
+    return max(within, key=lambda option: mean(option, "val_accuracy"))
+    ### END SOLUTION
+
+
+# %%
+case = [{"option": option, "seconds": seconds, "val_accuracy": v, "accuracy": t} for option, seconds, v, t in (
+    ("1", "50", "0.80", "0.70"), ("1", "70", "0.84", "0.74"), ("2", "4", "0.70", "0.69"), ("2", "6", "0.72", "0.71"),
+    ("3", "1", "0.69", "0.75"), ("3", "1", "0.69", "0.75"))]
+mine = choose_option(case, 10)
+if mine is None or mine is ...:
+    print("not done yet")
+elif mine == "3":
+    print("option 3 is best on test in this case. If test chooses, who is left to judge?")
+elif choose_option(case, 60) != "1" or mine != "2":
+    print(f"within 10 s yours takes {mine}, within 60 s {choose_option(case, 60)}; expected were 2 and 1: are the seconds and "
+          f"the accuracies means over the rows of an option?")
+else:
+    print("right: validation chooses, and the budget is kept")
 
 # %% [markdown]
 # ## What you have learned

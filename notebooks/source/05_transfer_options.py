@@ -201,14 +201,17 @@ from IPython.display import Markdown
 
 from helpers.results import read_results, results_table
 
-Markdown(results_table(read_results("batchnorm_bug"), {"labels": "labels a class", "encoder_mode": "encoder in mode"},
-                       {"accuracy": "test accuracy"}))
+pairs: dict[tuple, dict] = {}
+for row in read_results("batchnorm_bug"):
+    pairs.setdefault((row["labels"], row["seed"]), {"labels": row["labels"]})[row["encoder_mode"]] = row["accuracy"]
+rows = [pair | {"lost": float(pair["eval"]) - float(pair["train"])} for pair in pairs.values()]
+Markdown(results_table(rows, {"labels": "labels a class"}, {"eval": "frozen", "train": "with the bug", "lost": "lost"}))
 
 # %% [markdown]
-# ± is a 95% interval over five seeds, each with other labelled images. With few labels the bug costs some points here; with more the
-# intervals overlap. It does no great harm in this case, since views of new shapes have much the same statistics as those of
-# pretraining. But it is there, in silence: the encoder that you test is no longer the one that you loaded, and a second task that shares it
-# would suffer. A fingerprint costs a line.
+# ± is a 95% interval over five seeds, each with other labelled images; *lost* compares seed by seed. The bug costs a point or
+# two and says nothing. It could be worse: here, the batches of the new task look much like those of pretraining. And
+# the encoder that you test is no longer the one that you loaded: a second task that shares it would find it changed. A fingerprint
+# costs one line.
 
 # %% [markdown]
 # ## 6. Option 3: embed the images, train a new classifier
@@ -238,28 +241,45 @@ for classifier, strength in (("logistic regression", 0.01), ("linear SVM", 0.001
 # **Predict:** by how many points is the report too high?
 
 # %%
+from helpers.evaluation import extract_features
 from helpers.transfer import GRIDS
 
-tried = [classify_embeddings(found.encoder, few, asked, **choice) for choice in GRIDS["3"]]
-best = max(tried, key=lambda fitted: fitted.val_accuracy)
-print(f"the best of {len(tried)}, on the {len(asked)} images that chose it: {best.val_accuracy:.1%}")
-print(f"the same classifier on {len(test)} images that chose nothing: {best.accuracy(test):.1%}")
+features = [extract_features(found.encoder, part.images) for part in (train, val, test)]
+
+
+def eight(per_class: int, seed: int) -> tuple[list[float], list[float]]:
+    """Return the accuracies of eight configurations on the images that choose one, and on test images."""
+    ours, asked = (nested_subset(part.labels, per_class, seed) for part in (train, val))
+    tried = [classify_embeddings(found.encoder, train.subset(ours), val.subset(asked), **choice,
+                                 features=(features[0][ours], features[1][asked])) for choice in GRIDS["3"]]
+    true = [(fitted.classify(features[2]) == test.labels).float().mean().item() for fitted in tried]
+    return [fitted.val_accuracy for fitted in tried], true
+
+
+judged, true = eight(per_class=5, seed=0)
+print(f"one draw of labels: reported {max(judged):.1%}, true {true[judged.index(max(judged))]:.1%}")
 
 # %% [markdown]
-# One draw of labels may be luck, good or bad. Here is the same for every option over five seeds, each with eight tries. Options 1 and 2
-# also choose the step at which to stop by these images.
+# One draw may be luck, good or bad: twenty images may be easy ones. So here are twenty draws, also with four times as many images
+# to judge by. And since easy images are easy for all eight, the winner is compared with the **mean of the eight**: how far ahead of it
+# does it seem to be, and how far is it?
 
 # %%
-from helpers.transfer import OPTIONS
-from helpers.widgets.options import target_rows
+from helpers.metrics import mean_interval
 
-rows = [row | {"way": OPTIONS[row["option"]], "too_high": float(row["val_accuracy"]) - float(row["accuracy"])}
-        for row in target_rows("shapes, new classes")]
-Markdown(results_table(rows, {"val_images": "images that chose", "way": "option"},
-                       {"val_accuracy": "on those", "accuracy": f"on {len(test)} others", "too_high": "too high by"}))
+for per_class in (5, 20):
+    draws = [eight(per_class, seed) for seed in range(2 if fast_mode() else 20)]
+    judged, true = torch.tensor(draws).unbind(dim=1)  # (draws, 8) each
+    winner = judged.argmax(dim=1, keepdim=True)
+    seems, is_ = ((part.gather(1, winner)[:, 0] - part.mean(dim=1)) * 100 for part in (judged, true))
+    excess, width = mean_interval((seems - is_).tolist())
+    print(f"judged by {per_class * len(new):>2} images, the winner seems {seems.mean():.1f} points ahead, and is "
+          f"{is_.mean():.1f}: {excess:.1f} ± {width:.1f} points too many")
 
 # %% [markdown]
-# CHEATING TEXT
+# The winner owes part of its lead to the very images that chose it. With few images that part is large, with many it shrinks;
+# and it grows with the number of things tried, epochs included. It is no use to promise to choose wisely: the maximum of noisy numbers is too
+# high. A test set that chooses nothing is the cure, and it works once.
 
 # %% [markdown]
 # ## 8. The three side by side
@@ -268,7 +288,7 @@ Markdown(results_table(rows, {"val_images": "images that chose", "way": "option"
 # choice on validation, and the test read once a row. Here is one seed, live, with four tries each (a minute or two).
 
 # %%
-from helpers.transfer import compare
+from helpers.transfer import OPTIONS, compare
 
 rows = compare(found.encoder, train, val, test, labels=(5,) if fast_mode() else (5, 50), seeds=1, steps=steps,
                tries=1 if fast_mode() else 4)
@@ -297,7 +317,7 @@ OptionsExplorer()
 # of the difference, seed by seed, holds 0), and the quickest of those.
 
 # %%
-from helpers.widgets.options import TARGETS, recommend
+from helpers.widgets.options import TARGETS, recommend, target_rows
 
 lines = ["| target | labels a class | take | as accurate |", "|---|---|---|---|"]
 for target in TARGETS:

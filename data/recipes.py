@@ -43,7 +43,8 @@ RECIPES = {"base": {},
            "wd 1e-2": {"weight_decay": 1e-2}, "wide g": {"head_width": 1024},
            # The views.
            "crop from 0.08": {"crop_min": 0.08}, "crop from 0.35": {"crop_min": 0.35},
-           "s 0.25": {"color_strength": 0.25}, "s 1": {"color_strength": 1.0}, "grey 0.1": {"gray_p": 0.1}}
+           "s 0.25": {"color_strength": 0.25}, "s 1": {"color_strength": 1.0}, "grey 0.1": {"gray_p": 0.1},
+           "chosen": {"widths": (64, 128, 256), "temperature": 0.1, "lr": 3e-3, "crop_min": 0.08}}
 
 
 def try_recipe(recipe: dict, train: ImageSet, val: ImageSet, seconds: float) -> dict:
@@ -87,7 +88,8 @@ if __name__ == "__main__":
     KEPT.mkdir(parents=True, exist_ok=True)
     for name in options.names:
         kept = KEPT / f"{name}.json"
-        if not kept.exists():
+        asked = json.loads(json.dumps(BASE | RECIPES[name] | {"cpu_minutes": options.minutes}))
+        if not kept.exists() or any(json.loads(kept.read_text())[key] != value for key, value in asked.items()):
             found = {"recipe": name, **try_recipe(RECIPES[name], *parts, options.minutes * 60)}
             with write_aside(kept) as aside:
                 aside.write_text(json.dumps(found))

@@ -50,7 +50,7 @@ def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[
         group = [row for row in rows if tuple(row[name] for name in by) == key]
         cells = [*key]
         for name in columns:
-            values = [float(row[name]) for row in group if row[name]]
+            values = [float(row[name]) for row in group if row[name] != ""]
             cells.append(_cell(values, int(group[0].get("test_images") or 0)) if values else "")
         for name in costs:
             values = [float(row[name]) for row in group if row[name] not in ("", "nan")]

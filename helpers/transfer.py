@@ -45,7 +45,7 @@ GRIDS = {
         (0, 3e-3, 0.1), (256, 3e-3, 0.1), (0, 3e-2, 0.1), (256, 1e-2, 10.0), (0, 3e-3, 10.0), (256, 1e-3, 0.1),
         (0, 1e-3, 0.1), (256, 3e-3, 10.0))],
     "3": [{"classifier": c, "strength": s} for c, s in (
-        ("logistic regression", 0.1), ("linear SVM", 0.01), ("kNN", 5), ("random forest", 300),
+        ("logistic regression", 0.1), ("linear SVM", 0.01), ("kNN", 5), ("random forest", 100),
         ("logistic regression", 1.0), ("linear SVM", 0.001), ("logistic regression", 0.01), ("kNN", 20))]}
 
 

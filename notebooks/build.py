@@ -18,7 +18,7 @@ import nbformat
 NOTEBOOKS = Path(__file__).resolve().parent
 SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9][0-9]_*.py"))
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
-PROGRESS = re.compile(r"\r|[0-9?](step|image|B)/s|s/(step|image)")
+PROGRESS = re.compile(r"\r|[0-9?](step|image|B|run)/s|s/(step|image|run)")
 MARKS = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 
 # The first code cell of every notebook. Colab has no copy of the course: it clones what COURSE_REPOSITORY names.

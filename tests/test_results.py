@@ -34,6 +34,11 @@ def test_costs_are_means_and_tables_are_read_as_they_were_written(tmp_path):
     assert "| a | 60.0% ± 127.1% | 1.5 | 2 |" in results_table(kept, {"who": "who"}, {"acc": "acc"}, {"seconds": "s"})
 
 
+def test_a_zero_counts():
+    rows = [{"who": "a", "gain": value} for value in (0.0, 0.1)]
+    assert "| a | 5.0% ± 63.5% | 2 |" in results_table(rows, {"who": "who"}, {"gain": "gain"})
+
+
 def test_a_missing_table_names_those_that_exist():
     with pytest.raises(FileNotFoundError, match=r"no table 'nothing'.*laptop"):
         read_results("nothing")

@@ -94,8 +94,8 @@ class Explorer:
 
 
 def _readable(control: ipywidgets.Widget) -> str:
-    if hasattr(control, "label"):  # a choice is shown by its name
-        return str(control.label)
+    if hasattr(control, "label"):  # a choice is shown by its name; that of the first one comes late
+        return str(control.label or control.value)
     value = control.value
     return ("on" if value else "off") if isinstance(value, bool) else f"{value:g}"
 

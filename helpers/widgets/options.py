@@ -53,7 +53,7 @@ class OptionsExplorer(Explorer):
     def __init__(self):
         self.rows = {title: target_rows(title) for title in TARGETS}
         self.target = dropdown("target", list(TARGETS), width=270, label=60)
-        self.labels = steps("labels a class", self._numbers(), width=420, label=110)
+        self.labels = steps("labels a class", self._numbers(), self._numbers()[1], width=420, label=110)
         self.target.observe(self._other_target, "value")
         super().__init__([self.target, self.labels], height=430)
 

@@ -55,7 +55,7 @@ class OptionsExplorer(Explorer):
         self.target = dropdown("target", list(TARGETS), width=270, label=60)
         self.labels = steps("labels a class", self._numbers(), self._numbers()[1], width=420, label=110)
         self.target.observe(self._other_target, "value")
-        super().__init__([self.target, self.labels], height=430)
+        super().__init__([self.target, self.labels] if len(TARGETS) > 1 else [self.labels], height=430)
 
     def _numbers(self) -> list[str]:
         return list(dict.fromkeys(row["labels"] for row in self.rows[self.target.value]))

@@ -21,6 +21,7 @@ from helpers.evaluation import extract_features, map_2d
 from helpers.models import build_encoder
 from helpers.networks import layer_rates, parameters, train_steps, usual_steps
 from helpers.runtime import Cost
+from helpers.simclr import load_pretrained
 from helpers.transfer import (
     GRIDS,
     classify_embeddings,
@@ -324,3 +325,16 @@ def test_a_bad_target_is_one_line(tmp_path, capsys, counts, extra, message):
     assert message in error
     assert "\n" not in error
     assert not out.exists()
+
+
+def test_an_encoder_that_diverged_is_one_line(tmp_path, capsys):
+    photos, found = folder(tmp_path / "photos", {"a": 20, "b": 20}), load_pretrained("shapes-tiny")
+    with torch.no_grad():
+        next(found.encoder.parameters()).fill_(math.nan)
+    found.save(tmp_path / "diverged.safetensors")
+    for option in ("1", "2", "3"):
+        assert main(["transfer", "--encoder", str(tmp_path / "diverged.safetensors"), "--data", str(photos), "--labels",
+                     "3", "--options", option, "--out", str(tmp_path / "table.csv"), "--no-progress"]) == 2
+        error = capsys.readouterr().err.strip()
+        assert "NaN or infinite" in error
+        assert "\n" not in error

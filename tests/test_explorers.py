@@ -396,7 +396,7 @@ def test_neighbours_on_the_map_are_those_of_the_features():
         nearest = NearestNeighbors(n_neighbors=7, metric="cosine").fit(vectors).kneighbors(vectors[16:17])[1][0]
         assert explorer.neighbors(space) == [k for k in nearest if k != 16]
         same = sum(labels[k] == labels[16] for k in explorer.neighbors(space))
-        assert f"{same} are {NEW[labels[16]]}s by h" in explorer.text or f"{same} by raw pixels" in explorer.text
+        assert (f"{same} are {NEW[labels[16]]}s by h" if space == "h" else f"{same} by raw pixels") in explorer.text
 
 
 def rows_of(accuracies):

@@ -330,7 +330,7 @@ Markdown("\n".join(lines))
 #
 # | you have | take | because | this would mislead where |
 # |---|---|---|---|
-# | few labels, little time, or no GPU | **3** embed and classify | it is done in a second, and behind the best by little or nothing | what your task needs was thrown away by the transforms of pretraining (notebook 02) |
+# | few labels, little time, or no GPU | **3** embed and classify | it is done in a second, and here at most a few points behind | what your task needs was thrown away by the transforms of pretraining (notebook 02) |
 # | one encoder for many tasks | **2** or **3** | the encoder stays as it is, and every image passes it once | the last layers need augmented views: then nothing can be computed once |
 # | many labels, and time to train | **1** train all layers | it can change what pretraining got wrong | validation labels are missing: nothing tells when to stop |
 # | very many labels | **1**, and from scratch beside it | the more labels, the less there is to gain from pretraining | the encoder is much larger, and has seen millions of images |

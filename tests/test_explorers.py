@@ -26,7 +26,7 @@ from helpers.widgets.angle import AngleExplorer
 from helpers.widgets.by_hand import ByHand, nearest_possible, vectors_with
 from helpers.widgets.canvas import SCALE
 from helpers.widgets.circle import CircleExplorer
-from helpers.widgets.embedding import NEW, EmbeddingExplorer
+from helpers.widgets.embedding import EmbeddingExplorer
 from helpers.widgets.explorer import WIDTH
 from helpers.widgets.histograms import BINS, HistogramExplorer, intensity_histograms
 from helpers.widgets.matrix import MatrixExplorer
@@ -396,7 +396,7 @@ def test_neighbours_on_the_map_are_those_of_the_features():
         nearest = NearestNeighbors(n_neighbors=7, metric="cosine").fit(vectors).kneighbors(vectors[16:17])[1][0]
         assert explorer.neighbors(space) == [k for k in nearest if k != 16]
         same = sum(labels[k] == labels[16] for k in explorer.neighbors(space))
-        assert (f"{same} are {NEW[labels[16]]}s by h" if space == "h" else f"{same} by raw pixels") in explorer.text
+        assert (f"{same} of its kind by h" if space == "h" else f"{same} by raw pixels") in explorer.text
 
 
 def rows_of(accuracies):

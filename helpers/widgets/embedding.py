@@ -84,7 +84,7 @@ class EmbeddingExplorer(Explorer):
         for row, (space, title) in enumerate(SPACES.items()):
             top = 44 + 206 * row
             same[space] = sum(self.labels[k] == self.labels[chosen] for k in found[space])
-            canvas.text(620, top - 20, f"nearest by {title}: {same[space]} of {NEIGHBORS} are {_plural(name)}", 16)
+            canvas.text(620, top - 20, f"nearest by {title}: {same[space]} of {NEIGHBORS} of its kind", 16)
             for place, k in enumerate(found[space]):
                 right = self.labels[k] == self.labels[chosen]
                 left, down = 620 + 112 * (place % 3), top + 90 * (place // 3)
@@ -94,9 +94,5 @@ class EmbeddingExplorer(Explorer):
         more = ("both find as many" if len(set(same.values())) == 1 else
                 f"{SPACES[best]} finds more of its kind, though the encoder was never shown one" if best == "h" else
                 "here raw pixels find more of its kind")
-        return (f"{name.capitalize()}, image {chosen + 1}: of its {NEIGHBORS} nearest images, {same['h']} are "
-                f"{_plural(name)} by h and {same['pixels']} by raw pixels; {more}.")
-
-
-def _plural(name: str) -> str:
-    return f"{name}es" if name.endswith("s") else f"{name}s"
+        return (f"{name.capitalize()}, image {chosen + 1}: of its {NEIGHBORS} nearest images, {same['h']} of its kind "
+                f"by h and {same['pixels']} by raw pixels; {more}.")

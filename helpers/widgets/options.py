@@ -21,11 +21,11 @@ def target_rows(target: str) -> list[dict]:
 
 
 def recommend(rows: list[dict]) -> tuple[str, list[str]]:
-    """Return (the option to take, those that are as accurate) among rows of one number of labels.
+    """Return (the option to take, those not told apart from the best) among rows of one number of labels.
 
     The most accurate one is compared with each other option seed by seed, since they had the same labelled images:
-    where the 95% interval of the difference holds 0, the two are as accurate. Of those the quickest is taken; within a
-    factor of two, times count as equal and the one that trains least goes first.
+    where the 95% interval of the difference holds 0, the two are not told apart. Of those the quickest is taken; within
+    a factor of two, times count as equal and the one that trains least goes first.
     """
     scores = {option: {row["seed"]: float(row["accuracy"]) for row in rows if row["option"] == option}
               for option in dict.fromkeys(row["option"] for row in rows)}
@@ -77,8 +77,8 @@ class OptionsExplorer(Explorer):
         self._table(canvas, scores, options, chosen, at, take, alike)
         mean, width = scores[take, at]
         others = [OPTIONS[option] for option in alike if option != take]
-        why = (f"as accurate as {' and '.join(others)} as far as these seeds can tell, and quicker" if others else
-               "clearly the most accurate")
+        why = (f"the quickest of those that these seeds do not tell apart (besides: {', '.join(others)})" if others else
+               "the most accurate, seed by seed")
         many = "all labels" if at == "all" else f"{at} labels a class"
         return (f"{self.target.value}, {many}: take “{OPTIONS[take]}”, {mean:.1%} ± {width:.1%}; it is {why} "
                 f"({_seconds(_mean(chosen, take, 'seconds'))} to train).")
@@ -134,7 +134,7 @@ class OptionsExplorer(Explorer):
             title = OPTIONS[option] if option == "scratch" else f"{option}  {OPTIONS[option]}"
             canvas.text(left + 16, y - 8, title, 16, bold=option == take)
             if len(alike) > 1 and option in alike:
-                canvas.text(952, y - 8, "taken: the quickest of these" if option == take else "as accurate", 14,
+                canvas.text(952, y - 8, "taken: the quickest of these" if option == take else "not told apart", 14,
                             "#555555", "rm")
             mean, width = scores[option, at]
             seconds, memory, trained = (_mean(chosen, option, c) for c in ("seconds", "mebibytes", "parameters"))
@@ -146,5 +146,5 @@ class OptionsExplorer(Explorer):
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    return "under 0.1 s" if seconds < 0.1 else f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 

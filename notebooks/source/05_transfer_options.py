@@ -310,13 +310,14 @@ OptionsExplorer()
 # %% [markdown]
 # ## 9. What to use when
 #
-# The table says, for each target and each number of labels, which options are most accurate as far as five seeds can tell (the 95% interval
-# of the difference, seed by seed, holds 0), and the quickest of those.
+# The table says, for each target and each number of labels, which options five seeds do not tell apart from the most accurate one (the
+# 95% interval of the difference, seed by seed, holds 0), and takes the quickest of those. Not told apart does not mean equal: more
+# seeds would tell more.
 
 # %%
 from helpers.widgets.options import TARGETS, recommend, target_rows
 
-lines = ["| target | labels a class | take | as accurate |", "|---|---|---|---|"]
+lines = ["| target | labels a class | take | not told apart |", "|---|---|---|---|"]
 for target in TARGETS:
     rows = target_rows(target)
     for number in dict.fromkeys(row["labels"] for row in rows):

@@ -1,5 +1,5 @@
-"""The command line, python -m helpers train | transfer | doctor. Wrong use is told in one line; COURSE_DEBUG=1 shows
-where it came from."""
+"""The command line, python -m helpers train | transfer | findings | doctor. Wrong use is told in one line;
+COURSE_DEBUG=1 shows where it came from."""
 
 import argparse
 import dataclasses
@@ -45,6 +45,7 @@ def build_parser(command: str = "train") -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what machine this is, what is missing, what to do")
     doctor.set_defaults(run=run_doctor)
     _add_transfer(commands)
+    _add_findings(commands)
     train = commands.add_parser(
         "train", help="pretrain an encoder on images, without labels", formatter_class=argparse.RawTextHelpFormatter,
         description="Pretrain an encoder with SimCLR. The run's folder gets metrics.csv, run.json, last.ckpt\n"
@@ -101,6 +102,28 @@ def _add_transfer(commands) -> None:
     transfer.add_argument("--out", metavar="FILE", help="the CSV file (default: runs/transfer-ENCODER-DATA.csv)")
     transfer.add_argument("--resume", action="store_true", help="go on with the rows that the file holds")
     transfer.add_argument("--no-progress", action="store_true", help="no progress bar")
+
+
+def _add_findings(commands) -> None:
+    findings = commands.add_parser(
+        "findings", help="measure one of the paper's findings at small scale",
+        formatter_class=argparse.RawTextHelpFormatter,
+        description="Run the grid of a study and compare it with the paper. Rows go to a CSV file as they come; the\n"
+                    "same command with --resume goes on. A run takes one to three minutes of one core.",
+        epilog="examples:\n  python -m helpers findings temperature --data shapes\n"
+               "  python -m helpers findings composition --photos my_photos.zip --seeds 5")
+    findings.set_defaults(run=run_findings)
+    findings.add_argument("study", metavar="NAME", help="composition, color, head, knowledge, batch_epochs or "
+                          "temperature")
+    findings.add_argument("--photos", default="cifar10", metavar="NAME", help="the photos: cifar10, or a folder or "
+                          ".zip of class folders\n(default: cifar10)")
+    findings.add_argument("--data", default="photos,shapes", metavar="LIST", help="of photos,shapes (default: both)")
+    findings.add_argument("--seeds", type=int, default=3, metavar="N", help="how many (default: 3)")
+    findings.add_argument("--workers", type=int, metavar="N", help="runs at the same time, one thread each (default: "
+                          "as many as cores;\n1 with a GPU)")
+    findings.add_argument("--out", metavar="FILE", help="the CSV file (default: runs/findings-NAME.csv)")
+    findings.add_argument("--resume", action="store_true", help="go on with the rows that the file holds")
+    findings.add_argument("--no-progress", action="store_true", help="no estimate and no progress bar")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -223,6 +246,34 @@ def run_transfer(options: argparse.Namespace) -> int:
     if frozen:
         print("The frozen encoder did not move (equal fingerprints)." if all(frozen) else
               "The frozen encoder moved. That is a bug: please report it.")
+    return 0
+
+
+def run_findings(options: argparse.Namespace) -> int:
+    """Run a study, and say where it agrees with the paper."""
+    from helpers.agreement import judge, verdicts_table
+    from helpers.findings import DATA, run_study
+    from helpers.results import read_results, write_results
+    from helpers.runtime import pick_device, usable_cores
+
+    data = tuple(options.data.split(","))
+    for name in data:
+        if name not in DATA:
+            raise ValueError(f"unknown data {name!r}; choose {', '.join(DATA)}")
+    workers = options.workers or (usable_cores() if pick_device().type == "cpu" else 1)
+    if options.seeds < 1 or workers < 1:
+        raise ValueError(f"there must be at least 1 seed and 1 worker, not {options.seeds} and {workers}")
+    out = Path(options.out or f"runs/findings-{options.study}.csv")
+    known = []
+    if out.exists():
+        if not options.resume:
+            raise ValueError(f"{out} already holds a study; add --resume to go on with it, or choose another file with "
+                             f"--out")
+        known = read_results(out)
+    rows = run_study(options.study, photos=options.photos, data=data, seeds=options.seeds, workers=workers, known=known,
+                     keep=lambda rows: write_results(out, rows), progress=not options.no_progress)
+    print(verdicts_table(judge(options.study, rows)))
+    print(f"± is the 95% interval over seeds. Rows: {out}")
     return 0
 
 

@@ -123,13 +123,14 @@ def map_2d(features: Tensor, method: str = "PCA", seed: int = 0) -> Tensor:
 
 
 def evaluate(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, probe_labels: int = 5000,
-             seed: int = 0) -> dict[str, float]:
+             seed: int = 0, strengths: tuple[float, ...] = PROBE_STRENGTHS) -> dict[str, float]:
     """Return kNN and linear-probe accuracy on test of an encoder; `nn.Flatten()` as the encoder means raw pixels.
 
-    kNN asks all of train; the probe gets `probe_labels` of it, chosen by seed.
+    kNN asks all of train; the probe gets `probe_labels` of it, chosen by seed, and chooses among `strengths`.
     """
     features = [extract_features(encoder, part.images) for part in (train, val, test)]
     few = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:probe_labels]
-    probe = linear_probe((features[0][few], train.labels[few]), (features[1], val.labels), (features[2], test.labels))
+    probe = linear_probe((features[0][few], train.labels[few]), (features[1], val.labels), (features[2], test.labels),
+                         strengths)
     return {"knn": knn_accuracy(features[0], train.labels, features[2], test.labels), "probe": probe.accuracy,
             "probe_labels": len(few), "probe_val": probe.val_accuracy, "probe_C": probe.strength}

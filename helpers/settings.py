@@ -8,6 +8,7 @@ from helpers.augmentations import Policy
 from helpers.models import ENCODERS, HEADS
 
 OBJECTIVES = ("contrastive", "supervised")
+TRANSFORMS = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")  # of the paper's Figure 5
 
 
 def _option(default, text: str):
@@ -41,6 +42,8 @@ class Settings:
     cutout_p: float = _option(0.0, "probability of cutout")
     noise_p: float = _option(0.0, "probability of Gaussian noise")
     sobel_p: float = _option(0.0, "probability of the Sobel filter")
+    one_branch: str = _option("", "as in the paper's Figure 5: both views are one crop, and these transforms, in this "
+                              f"order, change the first only (commas between; {', '.join(TRANSFORMS)})")
     seed: int = _option(0, "chooses weights, order and views")
     precision: str = _option("auto", "auto, 32-true, bf16-mixed or 16-mixed")
 
@@ -62,12 +65,25 @@ class Settings:
         if self.head_dim < 1:
             raise ValueError(f"head_dim must be at least 1, not {self.head_dim}")
         self.policy()  # checks its own values
+        self.branch_policies()
 
     def policy(self) -> Policy:
         """Return the augmentation policy of these settings."""
         shared = {f.name for f in dataclasses.fields(Policy)} & set(vars(self))
         return Policy(size=self.image_size, crop_area=(self.crop_min, 1.0),
                       **{name: getattr(self, name) for name in shared})
+
+    def branch_policies(self) -> list[Policy]:
+        """Return the policies of the crop that both views share and of each transform of `one_branch`, in order."""
+        alone = Policy(self.image_size, crop_area=(1.0, 1.0), flip_p=0, color_p=0, gray_p=0, blur_p=0)
+        changes = {"crop": {"crop_area": (self.crop_min, 1.0), "flip_p": self.flip_p},
+                   "color": {name: getattr(self, name) for name in ("color_strength", "color_p", "gray_p")},
+                   "rotate": {"rotate_p": 0.75}}  # each of four ways up equally often
+        chosen = self.one_branch.split(",") if self.one_branch else []
+        for name in chosen:
+            if name not in TRANSFORMS:
+                raise ValueError(f"unknown transform {name!r} in one_branch; choose {', '.join(TRANSFORMS)}")
+        return [dataclasses.replace(alone, **changes.get(name, {f"{name}_p": 1.0})) for name in ["crop", *chosen]]
 
     @property
     def peak_lr(self) -> float:

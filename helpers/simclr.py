@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import reduce
 from pathlib import Path
 
 import lightning as L
@@ -52,7 +53,7 @@ class SimCLR(L.LightningModule):
         self.encoder = build_encoder(settings.encoder, settings.image_size)
         self.head = ProjectionHead(self.encoder.feature_dim, out_dim=settings.head_dim, kind=settings.head)
         self.to(memory_format=torch.channels_last)
-        self.augment = Augment(settings.policy())
+        self.augment, self.stages = Augment(settings.policy()), [Augment(p) for p in settings.branch_policies()]
         self.steps_per_epoch = len(images) // settings.batch_size
         self.total_steps = max(1, round(settings.epochs * self.steps_per_epoch))
         self.latest: tuple[Tensor, Tensor] | None = None  # loss and projections of the last step, for whoever looks
@@ -80,8 +81,11 @@ class SimCLR(L.LightningModule):
 
     def two_views(self, step: int) -> Tensor:
         """Return the views of a step's images, all first views and then all second ones, float (2N, 3, H, W)."""
-        rows = self.batch_rows(step)
-        return self.augment(self.images[rows.repeat(2)], self._generator(step, self.global_rank))
+        images, generator = self.images[self.batch_rows(step)], self._generator(step, self.global_rank)
+        if not self.settings.one_branch:
+            return self.augment(images.repeat(2, 1, 1, 1), generator)
+        shared = self.stages[0](images, generator)
+        return torch.cat([reduce(lambda views, stage: stage(views, generator), self.stages[1:], shared), shared])
 
     def batch_rows(self, step: int) -> Tensor:
         """Return the rows of this process's images in a step; an epoch is a shuffle of all images."""
@@ -237,8 +241,7 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
         resume: Go on with the run in `out` from the last step kept.
         device: "auto", "cpu", "cuda" or "mps".
         devices, num_nodes: How many devices and hosts share each batch; more than one from a script only.
-        evaluations: How often kNN is measured.
-        keep_seconds: How often the run is kept.
+        evaluations, keep_seconds: How many times kNN is measured, and after how many seconds the run is kept again.
         monitor: Called with the history after each new row, to draw it.
         progress: Whether to show a progress bar.
         loss: Another loss than NT-Xent; see `SimCLR`.

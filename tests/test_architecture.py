@@ -26,6 +26,8 @@ ALLOWED = {
     "networks": {"augmentations", "data", "evaluation", "runtime"},
     "transfer": {"artifacts", "data", "evaluation", "networks", "runtime"},
     "settings": {"augmentations", "models"},
+    "agreement": {"findings", "metrics"},
+    "findings": {"augmentations", "data", "evaluation", "losses", "runtime", "settings", "simclr", "transfer"},
     "simclr": {"settings", "augmentations", "losses", "metrics", "models", "data", "runtime", "artifacts", "recording"},
 }
 ANYTHING = ("widgets", "__main__")

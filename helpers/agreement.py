@@ -1,0 +1,249 @@
+"""Do our tables agree with the paper's? Its figures, what is claimed of each, and how agreement is judged.
+
+The rules were fixed before any table was made:
+
+* A claim is a difference that the paper found to be above 0 (or below, then it is turned round). Ours is computed seed
+  by seed, between the same cells in every seed. Where the 95% interval over the seeds lies above 0, we agree; where it
+  lies below, we disagree; where it holds 0, it is undecided.
+* A grid is compared by its order: Spearman's rank correlation between our cells and the paper's, seed by seed. Where
+  the interval lies above 0, we agree, and so on.
+* "Hardly matters" is a difference whose whole interval lies within 2 points; it disagrees if it lies outside.
+
+Source of all figures: Chen et al. 2020, arXiv 2002.05709v3.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+from scipy import stats
+
+from helpers.findings import BATCHES, LENGTHS, STRENGTHS
+from helpers.metrics import mean_interval
+
+# Accuracies in percent.
+TABLE_1 = {"contrastive": dict(zip(STRENGTHS, (59.6, 61.0, 62.6, 63.2, 64.5), strict=True)),
+           "supervised": dict(zip(STRENGTHS, (77.0, 76.7, 76.5, 75.7, 75.4), strict=True))}
+TABLE_3 = {"colour or grey": (80.0, 99.3, 97.4), "rotation": (25.0, 67.6, 25.6),  # guess, h, g(h)
+           "original or noisy": (50.0, 99.5, 59.6), "original or Sobel": (50.0, 96.6, 56.3)}
+TABLE_5 = {("yes", "0.05"): (90.5, 59.7), ("yes", "0.1"): (87.8, 64.4), ("yes", "0.5"): (68.2, 60.7),
+           ("yes", "1"): (59.1, 58.0), ("no", "10"): (91.7, 57.2), ("no", "100"): (92.1, 57.0)}  # contrastive, top-1
+PAPER_BATCHES, PAPER_LENGTHS = (256, 512, 1024, 2048, 4096, 8192), (100, 200, 400, 800)
+TABLE_B1 = {"linear": ((57.5, 61.9, 64.7, 66.6), (60.7, 64.0, 66.2, 67.8), (62.8, 65.3, 67.2, 68.5),
+                       (64.0, 66.1, 68.1, 68.9), (64.6, 66.5, 68.2, 68.9), (64.8, 66.6, 67.8, 69.0)),
+            "sqrt": ((62.8, 64.3, 65.7, 66.5), (63.8, 65.6, 66.7, 67.4), (64.3, 66.1, 67.2, 68.3),
+                     (64.7, 66.8, 67.9, 68.8), (64.5, 66.8, 68.0, 69.1), (64.8, 67.0, 68.3, 69.1))}
+
+BySeed = dict[str, float]
+SMALL = 2.0  # points: what "hardly matters" allows
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that the paper found.
+
+    Attributes:
+        study: One of findings.STUDIES.
+        text: What is claimed to be above 0.
+        paper: The paper's own figure, in the same unit, or "" where it gives none.
+        ours: Maps a study's rows of one data set to our figure for each seed.
+        unit: "points" or "rank correlation".
+        small: Whether the claim is that the difference hardly matters.
+        data: For which data sets it is judged.
+    """
+
+    study: str
+    text: str
+    paper: str
+    ours: Callable[[list[dict]], BySeed]
+    unit: str = "points"
+    small: bool = False
+    data: tuple[str, ...] = ("photos", "shapes")
+
+
+def mean_of(rows: list[dict], column: str = "probe", **which) -> BySeed:
+    """Return for each seed the mean of a column, in percent, over the rows whose other columns are as given.
+
+    A set of values means any of them.
+    """
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if all(row[name] in (value if isinstance(value, set) else {value}) for name, value in which.items()):
+            found.setdefault(str(row["seed"]), []).append(100 * float(row[column]))
+    return {seed: sum(values) / len(values) for seed, values in found.items()}
+
+
+def minus(first: BySeed, second: BySeed) -> BySeed:
+    """Return first - second for the seeds that both have."""
+    return {seed: value - second[seed] for seed, value in first.items() if seed in second}
+
+
+def rank_correlation(cells: list[BySeed], paper: list[float]) -> BySeed:
+    """Return for each seed that all cells have Spearman's correlation of our cells with the paper's."""
+    seeds = set.intersection(*(set(cell) for cell in cells))
+    return {seed: float(stats.spearmanr([cell[seed] for cell in cells], paper).statistic) for seed in sorted(seeds)}
+
+
+def pair(rows: list[dict], first: str, second: str) -> BySeed:
+    """Return the accuracy of two transforms, the mean of both orders."""
+    both = [row for row in rows if {row["first"], row["second"]} == {first, second}]
+    return mean_of(both)
+
+
+def _pairs_with(rows: list[dict], name: str, present: bool) -> BySeed:
+    return mean_of([row for row in rows if row["first"] != row["second"]
+                    and (name in (row["first"], row["second"])) == present])
+
+
+def _best_other_pair(rows: list[dict]) -> BySeed:
+    names = list(dict.fromkeys(row["first"] for row in rows))
+    others = [pair(rows, a, b) for k, a in enumerate(names) for b in names[:k] if {a, b} != {"crop", "color"}]
+    return max(others, key=lambda scores: sum(scores.values()) / len(scores))
+
+
+def _better_alone(rows: list[dict]) -> BySeed:
+    alone = [mean_of(rows, first=name, second=name) for name in ("crop", "color")]
+    return {seed: max(scores[seed] for scores in alone) for seed in alone[0]}
+
+
+def _strengths(rows: list[dict], objective: str) -> dict[str, BySeed]:
+    column = "accuracy" if objective == "supervised" else "probe"
+    return {s: mean_of(rows, column, objective=objective, strength=s) for s in STRENGTHS}
+
+
+def _gain(rows: list[dict], objective: str, of: str) -> BySeed:
+    """Return what the largest batch, or the longest training, gains over the smallest, as a mean over the rest."""
+    column = "accuracy" if objective == "supervised" else "probe"
+    ends = BATCHES if of == "batch" else LENGTHS
+    high, low = (mean_of(rows, column, objective=objective, scaling="linear", **{of: str(ends[k])}) for k in (-1, 0))
+    return minus(high, low)
+
+
+def batch_cell(rows: list[dict], scaling: str, batch: int, epochs: int) -> BySeed:
+    """Return the contrastive accuracy of a cell; at the largest batch the two scalings are one run."""
+    scaling = "linear" if batch == BATCHES[-1] else scaling
+    return mean_of(rows, objective="contrastive", scaling=scaling, batch=str(batch), epochs=str(epochs))
+
+
+def _grid(rows: list[dict], scaling: str) -> BySeed:
+    # Our four batch sizes stand for the paper's 256 to 2048: the same steps of two.
+    cells = list(product(range(len(BATCHES)), range(len(LENGTHS))))
+    return rank_correlation([batch_cell(rows, scaling, BATCHES[b], LENGTHS[e]) for b, e in cells],
+                            [TABLE_B1[scaling][b][e] for b, e in cells])
+
+
+def _wider(rows: list[dict], epochs: int) -> BySeed:
+    return minus(batch_cell(rows, "linear", BATCHES[-1], epochs), batch_cell(rows, "linear", BATCHES[0], epochs))
+
+
+def _tau(rows: list[dict], l2: str, tau: str, column: str = "probe") -> BySeed:
+    return mean_of(rows, column, **{"L2": l2, "temperature": tau})
+
+
+def _taus(rows: list[dict], column: str) -> BySeed:
+    keys = [key for key in TABLE_5 if key[0] == "yes"]
+    return rank_correlation([_tau(rows, *key, column) for key in keys],
+                            [TABLE_5[key][0 if column == "pairs_found" else 1] for key in keys])
+
+
+CLAIMS = [
+    Claim("composition", "crop with colour beats the better of the two alone", "",
+          lambda r: minus(pair(r, "crop", "color"), _better_alone(r))),
+    Claim("composition", "crop with colour beats the best other pair", "",
+          lambda r: minus(pair(r, "crop", "color"), _best_other_pair(r))),
+    Claim("composition", "pairs with colour beat pairs without", "",
+          lambda r: minus(_pairs_with(r, "color", True), _pairs_with(r, "color", False))),
+    Claim("composition", "pairs with a crop beat pairs without", "",
+          lambda r: minus(_pairs_with(r, "crop", True), _pairs_with(r, "crop", False))),
+    Claim("color", "SimCLR gains from strength 1/8 to 1", "+3.6",
+          lambda r: minus(_strengths(r, "contrastive")["1"], _strengths(r, "contrastive")["1/8"])),
+    Claim("color", "supervised training loses from strength 1/8 to 1", "+1.3",
+          lambda r: minus(_strengths(r, "supervised")["1/8"], _strengths(r, "supervised")["1"])),
+    Claim("color", "SimCLR gains more from strength than supervised training does", "+4.9",
+          lambda r: minus(minus(_strengths(r, "contrastive")["1"], _strengths(r, "contrastive")["1/8"]),
+                          minus(_strengths(r, "supervised")["1"], _strengths(r, "supervised")["1/8"]))),
+    Claim("color", "SimCLR gains from blur on top", "+1.3",
+          lambda r: minus(_strengths(r, "contrastive")["1 + blur"], _strengths(r, "contrastive")["1"])),
+    Claim("color", "the order of the four strengths", "1",
+          lambda r: rank_correlation([_strengths(r, "contrastive")[s] for s in STRENGTHS[:4]],
+                                     [TABLE_1["contrastive"][s] for s in STRENGTHS[:4]]), "rank correlation"),
+    Claim("head", "a nonlinear head beats a linear one", "+3",
+          lambda r: minus(mean_of(r, head="nonlinear"), mean_of(r, head="linear"))),
+    Claim("head", "a nonlinear head beats none", "more than +10",
+          lambda r: minus(mean_of(r, head="nonlinear"), mean_of(r, head="none"))),
+    Claim("head", "with a nonlinear head, h beats z", "more than +10",
+          lambda r: minus(mean_of(r, head="nonlinear"), mean_of(r, "probe_z", head="nonlinear"))),
+    Claim("head", "z of 512 numbers or of 32: hardly matters", "about 0",
+          lambda r: minus(mean_of(r, head="nonlinear", **{"length of z": "512"}),
+                          mean_of(r, head="nonlinear", **{"length of z": "32"})), small=True),
+    *(Claim("knowledge", f"h tells more than z: {question}", f"+{h - z:.1f}",
+            lambda r, q=question: minus(mean_of(r, "accuracy", question=q, **{"read from": "h"}),
+                                        mean_of(r, "accuracy", question=q, **{"read from": "z"})))
+      for question, (_, h, z) in TABLE_3.items()),
+    Claim("batch_epochs", "the order of the 16 cells, linear scaling", "1", lambda r: _grid(r, "linear"),
+          "rank correlation"),
+    Claim("batch_epochs", "the order of the 16 cells, root scaling", "1", lambda r: _grid(r, "sqrt"),
+          "rank correlation", data=("photos",)),
+    Claim("batch_epochs", "the largest batch beats the smallest, shortest training", "+6.5",
+          lambda r: _wider(r, LENGTHS[0])),
+    Claim("batch_epochs", "that lead shrinks from the shortest training to the longest", "+4.2",
+          lambda r: minus(_wider(r, LENGTHS[0]), _wider(r, LENGTHS[-1]))),
+    Claim("batch_epochs", "root scaling beats linear, smallest batch and shortest training", "+5.3",
+          lambda r: minus(batch_cell(r, "sqrt", BATCHES[0], LENGTHS[0]),
+                          batch_cell(r, "linear", BATCHES[0], LENGTHS[0])), data=("photos",)),
+    Claim("batch_epochs", "the longest training beats the shortest, largest batch", "+4.9",
+          lambda r: minus(batch_cell(r, "linear", BATCHES[-1], LENGTHS[-1]),
+                          batch_cell(r, "linear", BATCHES[-1], LENGTHS[0]))),
+    Claim("batch_epochs", "SimCLR gains more from a larger batch than supervised training does", "",
+          lambda r: minus(_gain(r, "contrastive", "batch"), _gain(r, "supervised", "batch")), data=("photos",)),
+    Claim("batch_epochs", "SimCLR gains more from longer training than supervised training does", "",
+          lambda r: minus(_gain(r, "contrastive", "epochs"), _gain(r, "supervised", "epochs")), data=("photos",)),
+    Claim("temperature", "the order of four temperatures, pairs found", "1", lambda r: _taus(r, "pairs_found"),
+          "rank correlation"),
+    Claim("temperature", "the order of four temperatures, probe", "1", lambda r: _taus(r, "probe"),
+          "rank correlation"),
+    Claim("temperature", "τ 0.1 beats τ 0.05", "+4.7", lambda r: minus(_tau(r, "yes", "0.1"), _tau(r, "yes", "0.05"))),
+    Claim("temperature", "τ 0.1 beats τ 1", "+6.4", lambda r: minus(_tau(r, "yes", "0.1"), _tau(r, "yes", "1"))),
+    Claim("temperature", "with L2 (τ 0.1) beats without (τ 10)", "+7.2",
+          lambda r: minus(_tau(r, "yes", "0.1"), _tau(r, "no", "10"))),
+    Claim("temperature", "more pairs are found without L2 (τ 10) than with it (τ 0.1)", "+3.9",
+          lambda r: minus(_tau(r, "no", "10", "pairs_found"), _tau(r, "yes", "0.1", "pairs_found")))]
+
+
+def judge(study: str, rows: list[dict]) -> list[dict]:
+    """Return a line for each claim of a study and each data set: ours, the half width of its interval, the verdict.
+
+    Args:
+        study: One of findings.STUDIES.
+        rows: Of its table.
+    """
+    lines = []
+    for claim, data in product([claim for claim in CLAIMS if claim.study == study], ("photos", "shapes")):
+        ours = [row for row in rows if row["data"] == data]
+        if data in claim.data and ours:
+            mean, width = mean_interval(list(claim.ours(ours).values()))
+            lines.append({"study": study, "data": data, "claim": claim.text, "unit": claim.unit, "paper": claim.paper,
+                          "ours": mean, "width": width, "verdict": verdict(mean, width, claim.small)})
+    return lines
+
+
+def verdict(mean: float, width: float, small: bool = False) -> str:
+    """Return "agrees", "disagrees" or "undecided", by the rules above; one seed decides nothing."""
+    low, high = mean - width, mean + width
+    if math.isnan(width):
+        return "undecided"
+    if small:
+        low, high = SMALL - max(abs(low), abs(high)), SMALL - max(low, -high)
+    return "agrees" if low > 0 else "disagrees" if high < 0 else "undecided"
+
+
+def verdicts_table(lines: list[dict]) -> str:
+    """Return a Markdown table of what `judge` found."""
+    table = ["| claim | on | the paper | here | verdict |", "|---|---|---|---|---|"]
+    for line in lines:
+        digits = 2 if line["unit"] == "rank correlation" else 1
+        width = "" if math.isnan(line["width"]) else f" ± {line['width']:.{digits}f}"
+        table.append(f"| {line['claim']} | {line['data']} | {line['paper']} | {line['ours']:+.{digits}f}{width} | "
+                     f"{line['verdict']} |")
+    return "\n".join(table)

@@ -1,0 +1,233 @@
+"""The studies: cells are what they say, a grid goes on where it stopped, and agreement is judged by its rules."""
+
+import csv
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from helpers import findings
+from helpers.__main__ import main
+from helpers.agreement import CLAIMS, TABLE_1, TABLE_3, TABLE_5, TABLE_B1, judge, verdict
+from helpers.augmentations import color_drop, sobel
+from helpers.data import ImageSet, load
+from helpers.findings import BATCHES, LENGTHS, STUDIES, Cell, run_cell, run_study, unnormalized_nt_xent
+from helpers.settings import PRESETS, TRANSFORMS
+from helpers.simclr import SimCLR
+
+TINY = replace(PRESETS["smoke"], epochs=1.0)
+
+
+def views(one_branch: str) -> tuple[torch.Tensor, torch.Tensor]:
+    images = load("shapes", "train", limit=64).images
+    settings = replace(TINY, one_branch=one_branch, color_p=1.0, gray_p=0.0)
+    return SimCLR(settings, images).two_views(0).chunk(2)
+
+
+def test_one_branch_changes_the_first_view_of_a_shared_crop():
+    first, second = views("sobel")
+    torch.testing.assert_close(first, sobel(second, torch.ones(len(second))))
+    first, second = views("rotate")
+    turned = [sum(torch.equal(a, torch.rot90(b, k, (1, 2))) for a, b in zip(first, second, strict=True))
+              for k in range(4)]
+    assert sum(turned) == len(first)
+    assert min(turned) > 0
+    assert not torch.equal(second[0], load("shapes", "train", limit=64).images[0] / 255), "both views are cropped"
+
+
+def test_one_branch_keeps_the_order_of_its_transforms():
+    def is_grey(images):
+        return torch.allclose(images, color_drop(images, torch.ones(len(images))), atol=1e-3)
+    assert is_grey(views("noise,sobel")[0])
+    assert not is_grey(views("sobel,noise")[0])
+
+
+def test_an_unknown_transform_is_refused():
+    with pytest.raises(ValueError, match=r"unknown transform 'colour'.*color, sobel"):
+        replace(TINY, one_branch="crop,colour")
+
+
+def test_cells_are_told_apart_and_cover_the_papers_grids():
+    for name, study in STUDIES.items():
+        cells = [cell for seed in range(2) for cell in study(seed)]
+        assert len({cell.key for cell in cells}) == len(cells), name
+    grid = {tuple(cell.about.values()): cell.settings.one_branch for cell in STUDIES["composition"](0)}
+    assert len(grid) == len(TRANSFORMS) ** 2
+    assert (grid["crop", "crop"], grid["noise", "crop"]) == ("crop", "noise,crop")
+    strengths = {cell.about["strength"]: cell.settings.color_strength for cell in STUDIES["color"](0)}
+    assert strengths == {"1/8": 0.125, "1/4": 0.25, "1/2": 0.5, "1": 1.0, "1 + blur": 1.0}
+    largest = [cell for cell in STUDIES["batch_epochs"](0) if cell.settings.batch_size == BATCHES[-1]]
+    assert {replace(cell.settings, lr_scaling="sqrt").peak_lr for cell in largest} == {0.12}, "both scalings meet there"
+
+
+def test_the_loss_without_normalisation_against_its_definition():
+    z = torch.randn(8, 5)
+    terms = []
+    for k in range(8):
+        others = [j for j in range(8) if j != k]
+        terms.append(-math.log(math.exp(z[k] @ z[(k + 4) % 8] / 3) / sum(math.exp(z[k] @ z[j] / 3) for j in others)))
+    assert unnormalized_nt_xent(z, 3.0).item() == pytest.approx(sum(terms) / 8, rel=1e-5)
+
+
+@pytest.fixture
+def tiny_study(monkeypatch):
+    """Two cells of a second each, of 96 test images."""
+    def cells(seed):
+        return [Cell("shapes", {"temperature": tau}, replace(TINY, temperature=float(tau), seed=seed), images=128,
+                     measure=measure) for tau, measure in (("0.1", ""), ("0.5", "head"))]
+
+    whole = findings.load
+    monkeypatch.setattr(findings, "load",
+                        lambda name, split, limit=None: whole(name, split, limit=min(limit or 96, 128)))
+    findings._parts.cache_clear()
+    monkeypatch.setitem(STUDIES, "tiny", cells)
+    yield cells
+    findings._parts.cache_clear()
+
+
+def test_a_study_goes_on_where_it_stopped(tiny_study, capsys):
+    kept = []
+    rows = run_study("tiny", seeds=2, data=("shapes",), keep=lambda rows: kept.append(len(rows)), progress=False)
+    assert kept == [1, 2, 3, 4]
+    assert {(row["temperature"], row["seed"]) for row in rows} == {(t, s) for t in ("0.1", "0.5") for s in (0, 1)}
+    assert "probe_z" in rows[1]
+    assert "probe_z" not in rows[0]
+    half = rows[:2]
+    again = run_study("tiny", seeds=2, data=("shapes",), known=half, keep=lambda rows: kept.append(len(rows)))
+    assert kept[4:] == [3, 4], "what is known is not run again"
+    assert "2 of 4 runs to do: about 0 h" in capsys.readouterr().out
+    assert [row["knn"] for row in again] == [row["knn"] for row in rows]
+
+
+def test_rows_of_other_settings_are_refused(tiny_study):
+    row = run_cell(tiny_study(0)[0])[0]
+    with pytest.raises(ValueError, match=r"shapes 0\.1 0 was made with other settings"):
+        run_study("tiny", seeds=1, data=("shapes",), known=[row | {"settings": '{"batch_size": 64}'}], progress=False)
+
+
+def test_workers_find_what_one_process_finds(monkeypatch):
+    cells = [Cell("shapes", {"n": str(n)}, replace(TINY, seed=n), images=64) for n in range(2)]
+    monkeypatch.setitem(STUDIES, "two", lambda seed: cells)
+    rows = run_study("two", seeds=1, data=("shapes",), workers=2, progress=False)
+    assert {row["n"] for row in rows} == {"0", "1"}
+    assert {row["threads"] for row in rows} == {1}
+
+
+def test_knowledge_asks_balanced_questions_of_changed_images():
+    part = load("shapes", "test", limit=200)
+    asked = findings._asked(part, "rotation")
+    assert asked.labels.bincount().tolist() == [50] * 4
+    for k, (image, label) in enumerate(zip(asked.images, asked.labels, strict=True)):
+        torch.testing.assert_close(image, torch.rot90(part.images[k], int(label), (1, 2)), atol=1, rtol=0)
+    grey = findings._asked(part, "colour or grey")
+    spread = (grey.images.float().amax(1) - grey.images.float().amin(1)).amax((1, 2))
+    assert (spread[grey.labels == 1] <= 1).all()
+    assert (spread[grey.labels == 0] > 1).float().mean() > 0.95
+    noisy = findings._asked(part, "original or noisy")
+    same = (noisy.images == part.images).flatten(1).all(1)
+    assert torch.equal(same, noisy.labels == 0)
+
+
+def test_factors_are_cut_into_quarters_by_train():
+    train, test = load("shapes", "train", limit=400), load("shapes", "test", limit=400)
+    cut = [findings._binned(part, train, "hue") for part in (train, test)]
+    assert cut[0].labels.bincount().tolist() == [100] * 4
+    assert cut[1].factors == {}
+    assert (cut[1].labels[test.factors["hue"] < 0.2] == 0).all()
+
+
+def test_neighbors_are_the_nearest_by_cosine():
+    bank = ImageSet("bank", torch.randint(0, 256, (9, 3, 32, 32), dtype=torch.uint8))
+    asked = ImageSet("asked", bank.images[[4, 7]])
+    found = findings.neighbors(torch.nn.Flatten(), bank, asked, count=2)
+    assert [row[0] for row in found] == [4, 7]
+
+
+def made_rows(study: str) -> list[dict]:
+    """Rows of three seeds that say exactly what the paper says."""
+    rows = []
+    for seed, data in ((seed, data) for seed in range(3) for data in ("photos", "shapes")):
+        def row(probe, seed=seed, data=data, **about):
+            value = (probe + 0.1 * seed) / 100
+            rows.append({"data": data, "seed": seed, "probe": value, "accuracy": value} | about)
+        if study == "color":
+            for objective, strengths in TABLE_1.items():
+                for strength, score in strengths.items():
+                    row(score, objective=objective, strength=strength)
+        elif study == "composition":
+            for a in TRANSFORMS:
+                for b in TRANSFORMS:
+                    crop, color = "crop" in (a, b), "color" in (a, b) and a != b
+                    row(20 + (10 + seed) * (crop + color), first=a, second=b)
+        elif study == "head":
+            for kind, size, score in (("none", "", 50), ("linear", "32", 60), ("linear", "512", 60.5),
+                                      ("nonlinear", "32", 63 + 0.01 * seed), ("nonlinear", "512", 63.5)):
+                row(score, head=kind, probe_z=(score - 12) / 100, **{"length of z": size})
+        elif study == "knowledge":
+            for question, (_, h, z) in TABLE_3.items():
+                row(h, question=question, **{"read from": "h"})
+                row(z, question=question, **{"read from": "z"})
+        elif study == "batch_epochs":
+            for scaling, grid in TABLE_B1.items():
+                for batch, scores in zip(BATCHES, grid, strict=False):
+                    for epochs, score in zip(LENGTHS, scores, strict=True):
+                        about = {"batch": str(batch), "epochs": str(epochs)}
+                        row(score, objective="contrastive", scaling=scaling, **about)
+                        if scaling == "linear":
+                            row(76.0, objective="supervised", scaling=scaling, **about)
+        else:
+            for (l2, tau), (pairs, score) in TABLE_5.items():
+                row(score, L2=l2, temperature=tau, pairs_found=pairs / 100)
+    return rows
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_papers_own_figures_agree_with_every_claim(study):
+    lines = judge(study, made_rows(study))
+    assert {line["claim"] for line in lines} == {claim.text for claim in CLAIMS if claim.study == study}
+    assert {line["verdict"] for line in lines} == {"agrees"}
+    for line in lines:
+        if line["paper"].lstrip("+").replace(".", "").isdigit():
+            assert line["ours"] == pytest.approx(float(line["paper"]), abs=0.06), line["claim"]
+
+
+def test_the_opposite_of_the_paper_disagrees():
+    rows = made_rows("temperature")
+    for row in rows:
+        row["probe"], row["pairs_found"] = 1 - row["probe"], 1 - row["pairs_found"]
+    assert {line["verdict"] for line in judge("temperature", rows)} == {"disagrees"}
+
+
+def test_verdicts_follow_the_interval():
+    assert verdict(1, 0.9) == "agrees"
+    assert verdict(-1, 0.9) == "disagrees"
+    assert verdict(1, 1.1) == "undecided"
+    assert verdict(1, math.nan) == "undecided", "one seed decides nothing"
+    assert [verdict(mean, 1, small=True) for mean in (0.5, -0.9, 1.5, 3.5, -3.5)] == [
+        "agrees", "agrees", "undecided", "disagrees", "disagrees"]
+
+
+def test_findings_on_the_command_line(tiny_study, tmp_path, capsys):
+    out = tmp_path / "table.csv"
+    asked = ["findings", "tiny", "--data", "shapes", "--seeds", "1", "--workers", "1", "--out", str(out)]
+    assert main([*asked, "--no-progress"]) == 0
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["temperature"] for row in rows] == ["0.1", "0.5"]
+    assert all(row[name] for row in rows for name in ("seed", "minutes", "settings", "hardware", "torch", "source"))
+    capsys.readouterr()
+    for wrong, message in ((asked, "already holds a study; add --resume"),
+                           (["findings", "nonsense", "--out", str(tmp_path / "x.csv")],
+                            "unknown study 'nonsense'; choose composition, color, head"),
+                           ([*asked, "--resume", "--data", "sky"], "unknown data 'sky'; choose photos, shapes"),
+                           ([*asked, "--resume", "--seeds", "0"], "at least 1 seed and 1 worker, not 0 and 1"),
+                           (["findings", "head", "--photos", str(tmp_path / "none.zip"), "--out", str(tmp_path / "y"),
+                             "--workers", "1", "--no-progress"], "none.zip")):
+        assert main(wrong) == 2
+        error = capsys.readouterr().err.strip()
+        assert message in error
+        assert "\n" not in error
+    assert main([*asked, "--resume", "--no-progress"]) == 0
+    assert not (tmp_path / "x.csv").exists()
+    assert not (tmp_path / "y").exists()

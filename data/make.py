@@ -300,6 +300,21 @@ def make_costs(photos: str, flowers: str) -> None:
         write_results(RESULTS / "transfer_costs.csv", rows)
 
 
+def make_encoders(photos: str, flowers: str) -> None:
+    """The encoder of photos beside its supervised twin, a random one and raw pixels: at home, and on other images."""
+    torch.manual_seed(0)
+    nets = {"raw pixels": nn.Flatten(), "random": build_encoder(LONG.encoder).eval(),
+            "SimCLR": load_pretrained("cifar10-tiny").encoder,
+            "supervised": load_pretrained("cifar10-supervised").encoder}
+    rows = []
+    for target, (name, net) in product(("cifar10", "flowers17", "shapes"), nets.items()):
+        parts = target_parts(target, photos, flowers)
+        rows.append({"target": target, "pretraining": name, **evaluate(net, *parts), "test_images": len(parts[2]),
+                     "data": parts[2].name, "hardware": hardware(), "torch": torch.__version__})
+        print(rows[-1], flush=True)
+    write_results(RESULTS / "encoders.csv", rows)
+
+
 def make_batchnorm(seeds: int) -> None:
     """What BatchNorm statistics that move under a frozen encoder do: the switch of notebook 05, over seeds."""
     encoder = load_pretrained("shapes-six").encoder
@@ -363,8 +378,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make the files that ship in data/.")
     parser.add_argument("what", choices=("shapes-tiny", "shapes-six", "cifar10-tiny", "cifar10-supervised", "laptop",
                                          "pretext", "shortcut", "what-must-stay", "transfer-shapes", "transfer-cifar10",
-                                         "transfer-flowers17", "transfer-costs", "batchnorm-bug",
-                                         "clinic", "figures"))
+                                         "transfer-flowers17", "transfer-costs", "encoders",
+                                         "batchnorm-bug", "clinic", "figures"))
     parser.add_argument("--photos", default="cifar10", help="cifar10, or a zip of its class folders")
     parser.add_argument("--flowers", default="flowers17.zip", help="a zip of Oxford Flowers-17 in class folders")
     parser.add_argument("--seeds", type=int, default=0, help="3 where not given, and 5 for transfer")
@@ -390,6 +405,8 @@ if __name__ == "__main__":
         make_stay(options.flowers, seeds)
     elif what == "transfer-costs":
         make_costs(options.photos, options.flowers)
+    elif what == "encoders":
+        make_encoders(options.photos, options.flowers)
     elif what.startswith("transfer-"):
         make_transfer(what.removeprefix("transfer-"), options.photos, options.flowers, options.seeds or 5)
     elif what == "batchnorm-bug":

@@ -283,6 +283,15 @@ class Augment:
                 torch.where(fits, left, ((width - w) / 2).round()), h, w)
 
 
+def one_branch_views(images: Tensor, stages: list[Augment], generator: torch.Generator | None = None) -> Tensor:
+    """Return two views of each image, (2N, 3, size, size): a crop by the first of `stages`, changed by the others in
+    their order, and then that crop as it is."""
+    changed = shared = stages[0](images, generator)
+    for stage in stages[1:]:
+        changed = stage(changed, generator)
+    return torch.cat([changed, shared])
+
+
 def _per_image(amount: Tensor) -> Tensor:
     return amount.view(-1, 1, 1, 1)
 

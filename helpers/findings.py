@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import product
 
@@ -23,7 +23,7 @@ from helpers.augmentations import color_drop, gaussian_noise, rotate, sobel
 from helpers.data import ImageSet, load
 from helpers.evaluation import evaluate, extract_features
 from helpers.losses import positive_index
-from helpers.runtime import hardware
+from helpers.runtime import fast_mode, hardware
 from helpers.settings import TRANSFORMS, Settings, settings_for
 from helpers.simclr import Pretrained, pretrain
 from helpers.transfer import train_last_layers
@@ -174,6 +174,28 @@ def run_cell(cell: Cell, photos: str = "cifar10", progress: bool = False) -> lis
             "settings": json.dumps({k: v for k, v in asdict(cell.settings).items() if v != default[k]}),
             "threads": torch.get_num_threads(), "hardware": hardware(), "torch": torch.__version__}
     return [{"data": cell.data, **cell.about, **each, **made} for each in measured]
+
+
+def rerun(study: str, seed: int, **about: str) -> dict:
+    """Train one cell of a study on shapes with another seed, here and now, and return its row.
+
+    Args:
+        study: One of STUDIES.
+        seed: One that the shipped tables do not hold is a new measurement.
+        about: The cell's columns, as in the table; spaces of a name are written as underscores.
+
+    Raises:
+        ValueError: If there is no such cell.
+    """
+    wanted = {name.replace("_", " "): value for name, value in about.items()}
+    found = [cell for cell in _study(study)(seed) if cell.data == "shapes" and wanted.items() <= cell.about.items()]
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} cells of {study} on shapes have {wanted}; name one by its columns: "
+                         f"{', '.join(_study(study)(seed)[0].about)}")
+    cell = found[0]
+    if fast_mode():
+        cell = replace(cell, images=256, settings=replace(cell.settings, epochs=1.0))
+    return run_cell(cell, progress=True)[0]
 
 
 def _scores(cell: Cell, found: Pretrained, *parts: ImageSet) -> dict:

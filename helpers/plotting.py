@@ -193,3 +193,40 @@ def draw_clinic(runs: dict[str, list[dict]], chance_loss: float) -> Figure:
             if key == "spread":
                 ax.set_ylim(-0.12, 1.12)
     return fig
+
+
+SERIES = ((VIEW_A, "o", "-"), (NEGATIVE, "s", "--"), (POSITIVE, "^", "-."), (CHOSEN, "D", ":"))  # colour, marker, line
+
+
+def draw_curves(panels: dict[str, dict[str, list[tuple[str, float, float]]]], x_title: str, y_title: str,
+                new: dict[str, tuple[str, float]] | None = None) -> Figure:
+    """Draw curves over a few named places, in panels with a scale of their own: ours beside the paper's.
+
+    Args:
+        panels: Title to curves: name to (place, mean, half width of the interval or nan) each, in percent.
+        x_title: What the places are.
+        y_title: What is drawn.
+        new: Title to one more point (place, value), drawn as a star: of a run made just now.
+    """
+    fig, axes = figure(4.1 * len(panels), 3.3, 1, len(panels))
+    for ax, (title, curves) in zip(axes[0], panels.items(), strict=True):
+        places = list(dict.fromkeys(place for curve in curves.values() for place, _, _ in curve))
+        for shift, (name, curve) in enumerate(curves.items()):
+            color, marker, line = SERIES[shift % len(SERIES)]
+            x = [places.index(place) + 0.07 * (shift - (len(curves) - 1) / 2) for place, _, _ in curve]
+            means = np.array([mean for _, mean, _ in curve])
+            widths = np.nan_to_num([width for _, _, width in curve])
+            ax.errorbar(x, means, widths, color=color, marker=marker, linestyle=line, linewidth=2, markersize=7,
+                        capsize=4, label=name)
+        if new and title in new:
+            place, value = new[title]
+            ax.plot(places.index(place), value, marker="*", markersize=19, color=CHOSEN, markeredgecolor=TEXT,
+                    linestyle="", label="run just now", zorder=5)
+        ax.set_xticks(range(len(places)), places)
+        ax.margins(x=0.12, y=0.15)
+        ax.set_title(title, loc="left", color=TEXT)
+        ax.set_xlabel(x_title)
+        if len(curves) > 1 or (new and title in new):
+            ax.legend(frameon=False, fontsize=10)
+    axes[0, 0].set_ylabel(y_title)
+    return fig

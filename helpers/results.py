@@ -67,3 +67,21 @@ def _cell(values: list[float], test_images: int) -> str:
         return f"{values[0]:.1%}"
     low, high = proportion_interval(round(values[0] * test_images), test_images)
     return f"{values[0]:.1%} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def curves(rows: list[dict[str, str]], x: str, by: str, column: str = "probe",
+           **which: str) -> dict[str, list[tuple[str, float, float]]]:
+    """Return for each value of `by` a curve over the values of `x`: (value, mean, half width over seeds) in percent.
+
+    Args:
+        rows: As `read_results` gives them.
+        x, by: Columns.
+        column: Of shares from 0 to 1.
+        which: Take only the rows whose columns are as given.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        if all(row[name] == value for name, value in which.items()) and row[column] != "":
+            found.setdefault(row[by], {}).setdefault(row[x], []).append(100 * float(row[column]))
+    return {name: [(place, *mean_interval(values)) for place, values in curve.items()]
+            for name, curve in found.items()}

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import reduce
 from pathlib import Path
 
 import lightning as L
@@ -22,7 +21,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from helpers.artifacts import CHECKPOINTS, load_tensors, save_tensors, sha256, sha256_of
-from helpers.augmentations import Augment
+from helpers.augmentations import Augment, one_branch_views
 from helpers.data import ImageSet
 from helpers.losses import nt_xent, nt_xent_across_ranks, nt_xent_in_blocks
 from helpers.models import ProjectionHead, build_encoder
@@ -84,8 +83,7 @@ class SimCLR(L.LightningModule):
         images, generator = self.images[self.batch_rows(step)], self._generator(step, self.global_rank)
         if not self.settings.one_branch:
             return self.augment(images.repeat(2, 1, 1, 1), generator)
-        shared = self.stages[0](images, generator)
-        return torch.cat([reduce(lambda views, stage: stage(views, generator), self.stages[1:], shared), shared])
+        return one_branch_views(images, self.stages, generator)
 
     def batch_rows(self, step: int) -> Tensor:
         """Return the rows of this process's images in a step; an epoch is a shuffle of all images."""

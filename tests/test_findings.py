@@ -1,6 +1,7 @@
 """The studies: cells are what they say, a grid goes on where it stopped, and agreement is judged by its rules."""
 
 import csv
+import json
 import math
 from dataclasses import replace
 
@@ -13,8 +14,12 @@ from helpers.agreement import CLAIMS, TABLE_1, TABLE_3, TABLE_5, TABLE_B1, judge
 from helpers.augmentations import color_drop, sobel
 from helpers.data import ImageSet, load
 from helpers.findings import BATCHES, LENGTHS, STUDIES, Cell, run_cell, run_study, unnormalized_nt_xent
+from helpers.plotting import draw_curves
+from helpers.results import curves
 from helpers.settings import PRESETS, TRANSFORMS
 from helpers.simclr import SimCLR
+from helpers.widgets.composition import CompositionExplorer
+from helpers.widgets.prediction import Prediction
 
 TINY = replace(PRESETS["smoke"], epochs=1.0)
 
@@ -231,3 +236,61 @@ def test_findings_on_the_command_line(tiny_study, tmp_path, capsys):
     assert main([*asked, "--resume", "--no-progress"]) == 0
     assert not (tmp_path / "x.csv").exists()
     assert not (tmp_path / "y").exists()
+
+
+def test_a_rerun_names_one_cell(monkeypatch):
+    asked = []
+    monkeypatch.setattr(findings, "run_cell", lambda cell, progress: asked.append(cell) or [{"probe": 0.5}])
+    assert findings.rerun("temperature", seed=3, L2="yes", temperature="0.5") == {"probe": 0.5}
+    findings.rerun("head", seed=3, head="linear", length_of_z="32")
+    assert [(cell.data, cell.settings.temperature, cell.settings.head_dim, cell.settings.seed) for cell in asked] == [
+        ("shapes", 0.5, 128, 3), ("shapes", 0.1, 32, 3)]
+    with pytest.raises(ValueError, match=r"3 cells of temperature on shapes have .*L2, temperature"):
+        findings.rerun("temperature", seed=3, L2="no")
+
+
+def test_curves_are_means_over_seeds_with_their_intervals():
+    rows = [{"x": x, "by": "a", "probe": str(value), "data": "shapes"} for x, value in
+            (("1", 0.5), ("2", 0.6), ("1", 0.7))] + [{"x": "1", "by": "a", "probe": "0.9", "data": "photos"}]
+    found = curves(rows, "x", "by", data="shapes")
+    (first, mean, width), (second, *_) = found["a"]
+    assert (first, second, mean) == ("1", "2", pytest.approx(60))
+    assert width == pytest.approx(12.706 * 10, rel=1e-3), "t with one degree of freedom times the standard error"
+    fig = draw_curves({"here": found, "paper": {"a": [("1", 55.0, math.nan)]}}, "x", "y", {"here": ("2", 61.0)})
+    here, paper = fig.axes
+    assert [text.get_text() for text in here.get_xticklabels()] == ["1", "2"]
+    star = here.lines[-1]
+    assert (list(star.get_xdata()), list(star.get_ydata())) == ([1], [61.0])
+    assert paper.get_title(loc="left") == "paper"
+
+
+def test_a_guess_is_kept_and_met_by_the_result(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    first = Prediction("which", "Which?", ("this", "that"))
+    assert first.guess is None
+    assert first.reveal("that") == "You made no guess. Measured: that."
+    first.choice.value = "this"
+    again = Prediction("which", "Which?", ("this", "that"))
+    assert again.reveal("that") == "Your guess: this. Measured: that."
+    (tmp_path / "guesses.json").write_text("broken")
+    assert Prediction("which", "Which?", ("this", "that")).guess is None
+    monkeypatch.setenv("COURSE_DATA", "/proc/nowhere")
+    here = Prediction("which", "Which?", ("this", "that"))
+    here.choice.value = "that"
+    assert here.guess == "that", "a folder that cannot be written loses nothing now"
+
+
+def test_the_heat_map_shows_the_table_and_the_views_of_the_pair():
+    rows = made_rows("composition")
+    for row in rows:
+        row["neighbors"] = json.dumps([[1, 2, 3, 4]] * 6) if row["data"] == "shapes" else ""
+    explorer = CompositionExplorer(rows)
+    assert "shapes, crop then colour: 42.1% ± 5.2%" in explorer.text
+    assert "crop alone 31.1%, colour alone 20.1%" in explorer.text
+    assert explorer.text.endswith("number 1 of 49.")
+    before = explorer.image.value
+    explorer.press(explorer.again)
+    explorer.redraw()
+    assert explorer.image.value != before, "other views are drawn"
+    explorer.data.value, explorer.first.value, explorer.second.value = "photos", "sobel", "sobel"
+    assert "photos, sobel alone: 20.1%" in explorer.text

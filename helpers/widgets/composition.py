@@ -1,0 +1,115 @@
+"""The heat map of composed transforms: choose a pair, see its two views, and what such an encoder finds alike."""
+
+import json
+
+import torch
+
+from helpers.augmentations import Augment, one_branch_views
+from helpers.data import load, sample_photos
+from helpers.metrics import mean_interval
+from helpers.plotting import CHOSEN, TEXT, VIEW_A, VIEW_B
+from helpers.results import read_results
+from helpers.settings import TRANSFORMS, settings_for
+from helpers.widgets.canvas import Canvas
+from helpers.widgets.explorer import Explorer, button, dropdown, shared, slider
+
+NAMES = {"color": "colour"}
+SIDE = 50  # of a cell
+
+
+def _shade(share: float) -> str:
+    """Return a colour from white at 0 to dark blue at 1: its lightness alone tells the order."""
+    return "#" + "".join(f"{round(255 + (end - 255) * share):02X}" for end in (0, 68, 136))
+
+
+class CompositionExplorer(Explorer):
+    """Accuracy after pretraining with a first and a second transform on one of two equal crops, as in Figure 5."""
+
+    def __init__(self, rows: list[dict] | None = None):
+        self.rows = read_results("findings_composition") if rows is None else rows
+        self.seed = 0
+        names = [(NAMES.get(name, name), name) for name in TRANSFORMS]
+        sources = list(dict.fromkeys(row["data"] for row in self.rows))
+        self.data = dropdown("learned from", sources, sources[-1], width=200, label=90)
+        self.first = dropdown("first", names, "crop", width=165, label=45)
+        self.second = dropdown("then", names, "color", width=165, label=45)
+        self.which = slider("image", 1, 1, 6, 1, width=220, label=50)
+        self.again = button("draw again", "draw two other views", 110)
+        super().__init__([self.data, self.first, self.second, self.which, self.again], height=440)
+
+    def press(self, pressed) -> None:
+        self.seed += 1
+
+    def scores(self) -> dict[tuple[str, str], tuple[float, float]]:
+        """Return (mean, half width over seeds) of the linear probe for each pair, on the chosen data."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for row in self.rows:
+            if row["data"] == self.data.value:
+                found.setdefault((row["first"], row["second"]), []).append(float(row["probe"]))
+        return {pair: mean_interval(values) for pair, values in found.items()}
+
+    def draw(self, canvas: Canvas) -> str:
+        scores, pair = self.scores(), (self.first.value, self.second.value)
+        self._heat_map(canvas, scores, pair)
+        image = self._views(canvas, pair)
+        self._neighbors(canvas, pair, image)
+        mean, width = scores[pair]
+        order = sorted(scores, key=lambda each: -scores[each][0])
+        name = " then ".join(NAMES.get(each, each) for each in pair) if pair[0] != pair[1] else f"{pair[0]} alone"
+        alone = ", ".join(f"{NAMES.get(each, each)} alone {scores[each, each][0]:.1%}" for each in pair)
+        compared = f" ({alone})" if pair[0] != pair[1] else ""
+        return (f"{self.data.value}, {name}: {mean:.1%} ± {width:.1%} of the test images are told right by a linear "
+                f"probe{compared}; that is number {order.index(pair) + 1} of {len(order)}.")
+
+    def _heat_map(self, canvas: Canvas, scores: dict, pair: tuple[str, str]) -> None:
+        left, top = 92, 62
+        low, high = (pick(mean for mean, _ in scores.values()) for pick in (min, max))
+        canvas.text(left + 3.5 * SIDE, 12, "second transform", 15, "#555555", "mm")
+        canvas.text(left - 8, 40, "first", 15, "#555555", "rm")
+        for k, name in enumerate(TRANSFORMS):
+            canvas.text(left + (k + 0.5) * SIDE, 40, NAMES.get(name, name), 14, anchor="mm", bold=name == pair[1])
+            canvas.text(left - 8, top + (k + 0.5) * SIDE, NAMES.get(name, name), 15, anchor="rm", bold=name == pair[0])
+        for row, first in enumerate(TRANSFORMS):
+            for column, second in enumerate(TRANSFORMS):
+                mean, _ = scores[first, second]
+                share = (mean - low) / max(high - low, 1e-9)
+                x, y = left + column * SIDE, top + row * SIDE
+                canvas.rectangle(x + 1, y + 1, SIDE - 2, SIDE - 2, _shade(share))
+                canvas.text(x + SIDE / 2, y + SIDE / 2, f"{100 * mean:.0f}", 16, "white" if share > 0.5 else TEXT, "mm",
+                            bold=first == second)
+        at = TRANSFORMS.index(pair[1]), TRANSFORMS.index(pair[0])
+        canvas.rectangle(left + at[0] * SIDE - 2, top + at[1] * SIDE - 2, SIDE + 4, SIDE + 4, None, CHOSEN, 4)
+        canvas.text(8, top + 7 * SIDE + 16, "linear probe, % of test images, mean over seeds (bold: one alone)", 14,
+                    "#555555")
+
+    def _views(self, canvas: Canvas, pair: tuple[str, str]) -> int:
+        """Draw the image and its two views as training draws them, and return which image it is."""
+        shapes = self.data.value == "shapes"
+        images = shared(load, "shapes", "test") if shapes else shared(sample_photos, 32)
+        chosen = (self.which.value - 1) % len(images)
+        settings = settings_for("laptop", "shapes" if shapes else "cifar10",
+                                one_branch=pair[0] if pair[0] == pair[1] else ",".join(pair))
+        stages = [Augment(policy) for policy in settings.branch_policies()]
+        views = one_branch_views(images.images[[chosen]], stages, torch.Generator().manual_seed(self.seed))
+        for k, (pixels, title, color) in enumerate(((images.images[chosen], "the image", None),
+                                                    (views[0], "first view", VIEW_A),
+                                                    (views[1], "second view", VIEW_B))):
+            canvas.image(pixels, 500 + 155 * k, 34, 130, frame=color)
+            canvas.text(565 + 155 * k, 16, title, 15, color or "#333333", "mm", bold=True)
+        canvas.text(500, 184, "one crop for both views; the transforms change the first", 14, "#555555")
+        return chosen
+
+    def _neighbors(self, canvas: Canvas, pair: tuple[str, str], image: int) -> None:
+        found = next((row["neighbors"] for row in self.rows if row["data"] == self.data.value == "shapes"
+                      and (row["first"], row["second"]) == pair and row["neighbors"]), None)
+        canvas.text(500, 222, "nearest neighbours of the image, by h", 15, bold=True)
+        if not found:
+            canvas.text(500, 250, "(shown where it learned from shapes: every machine has those)", 14, "#555555")
+            return
+        train, test = (shared(load, "shapes", split) for split in ("train", "test"))
+        own = int(test.labels[image])
+        for k, row in enumerate(json.loads(found)[image]):
+            label = int(train.labels[row])
+            canvas.image(train.images[row], 500 + 112 * k, 244, 98)
+            canvas.text(549 + 112 * k, 356, train.classes[label] + (" ✓" if label == own else ""), 15, anchor="mm",
+                        bold=label == own)

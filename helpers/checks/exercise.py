@@ -1,0 +1,220 @@
+"""What an exercise is, and how an answer is checked: by what it computes, beside the right values and known "
+"mistakes'."""
+
+import copy
+import html
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from helpers.checks.guard import TooLong, call
+
+SECONDS = 1.5  # for all that an answer computes
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A known mistake: what it is called, a question that leads on, and a function that makes it."""
+
+    name: str
+    question: str
+    wrong: Callable
+
+
+@dataclass(frozen=True)
+class Case:
+    """One trial: the arguments, and in words what is tried. `tolerance` is relative, and absolute near 0."""
+
+    arguments: tuple
+    words: str
+    tolerance: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function to write.
+
+    Attributes:
+        name: How `check` knows it.
+        notebook: Its number.
+        right: A right answer.
+        cases: Chosen so that the mistakes give different values.
+        mistakes: The known ones.
+        hints: Two or three, each telling more; none tells all.
+        observe: Maps (function, *arguments) to what is compared; what it returns, where this is not given. Whatever
+            is not determined, such as a random choice, is reduced here to what must hold of it.
+        remark: Maps (function, *arguments of the first case) to something worth saying of a right answer, or "".
+    """
+
+    name: str
+    notebook: str
+    right: Callable
+    cases: tuple[Case, ...]
+    mistakes: tuple[Mistake, ...]
+    hints: tuple[str, ...]
+    observe: Callable = lambda function, *arguments: function(*arguments)
+    remark: Callable | None = None
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What `check` says: whether it is right, which mistake it looks like (None if none is known), and the words."""
+
+    passed: bool
+    mistake: str | None
+    message: str
+
+    def __repr__(self) -> str:
+        return self.message
+
+    def _repr_html_(self) -> str:
+        color = "#009E73" if self.passed else "#8C8C8C" if self.message == NOT_DONE else "#D55E00"
+        text = html.escape(self.message).replace("\n", "<br>")
+        return (f'<div style="border-left:5px solid {color};padding:2px 10px;font-size:15px;line-height:1.45">{text}'
+                f"</div>")
+
+
+NOT_DONE = "Not done yet."
+
+
+def examine(exercise: Exercise, answer: Callable) -> Feedback:
+    """Return feedback on an answer to an exercise."""
+    if answer is None or answer is ...:
+        return Feedback(False, None, NOT_DONE)
+    if not callable(answer):
+        return Feedback(False, None, f"Pass the function itself, without brackets after its name, not "
+        f"{_short(answer)}: it is called here with other values.")
+    until = time.monotonic() + SECONDS
+    seen, first = [], None
+    for case in exercise.cases:
+        expected = exercise.observe(exercise.right, *copy.deepcopy(case.arguments))
+        try:
+            left = max(0.05, until - time.monotonic())
+            found = call(exercise.observe, (answer, *copy.deepcopy(case.arguments)), left)  # it may change its own
+        except TooLong:
+            return Feedback(False, None, f"With {case.words}, it did not come back within {SECONDS:g} s and was "
+                                         f"stopped. Does a loop never end?")
+        except NotDone:
+            return Feedback(False, None, NOT_DONE)
+        except Exception as error:
+            found = Raised(type(error).__name__, " ".join(str(error).split()))
+        if found is None or found is ...:
+            return Feedback(False, None, NOT_DONE if not seen else
+                            f"With {case.words}, nothing comes back. Is there a way through without a return?")
+        seen.append(found)
+        if first is None and not same(found, expected, case.tolerance):
+            first = case, found, expected
+    if first is None:
+        said = call(exercise.remark, (answer, *exercise.cases[0].arguments), SECONDS) if exercise.remark else ""
+        tried = "; ".join(dict.fromkeys(case.words for case in exercise.cases))
+        return Feedback(True, None, f"Right. Tried: {tried}." + (f"\n{said}" if said else ""))
+    case, found, expected = first
+    told = f"With {case.words}: yours gives {_short(found)}; expected {_short(expected)}."
+    for mistake in exercise.mistakes:
+        if _computes(exercise, mistake.wrong, seen):
+            return Feedback(False, mistake.name, f"{told}\nThis looks like: {mistake.name}. {mistake.question}")
+    return Feedback(False, None, f"{told}\n{_look(found, expected)}")
+
+
+class NotDone(Exception):
+    """Raised by an `observe` where the answer returned nothing."""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What is seen of a call that raised an error; two of one kind are the same."""
+
+    kind: str
+    text: str = ""
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Raised) and other.kind == self.kind
+
+    def __hash__(self) -> int:
+        return hash(self.kind)
+
+
+def _computes(exercise: Exercise, wrong: Callable, seen: Sequence) -> bool:
+    """Tell whether a mistake gives what was seen in every case."""
+    for case, found in zip(exercise.cases, seen, strict=True):
+        try:
+            made = call(exercise.observe, (wrong, *copy.deepcopy(case.arguments)), SECONDS)
+        except Exception as error:
+            made = Raised(type(error).__name__)
+        if not same(found, made, case.tolerance):
+            return False
+    return True
+
+
+def same(found, expected, tolerance: float = 1e-4) -> bool:
+    """Tell whether two observations are equal: numbers up to the tolerance, whatever holds them; the rest exactly."""
+    if isinstance(expected, dict):
+        return (isinstance(found, dict) and found.keys() == expected.keys()
+                and all(same(found[name], expected[name], tolerance) for name in expected))
+    if isinstance(expected, tuple):
+        return (isinstance(found, (tuple, list)) and len(found) == len(expected)
+                and all(same(a, b, tolerance) for a, b in zip(found, expected, strict=True)))
+    if isinstance(expected, (str, Raised)):
+        return found == expected
+    a, b = as_numbers(found), as_numbers(expected)
+    if a is None or b is None or a.shape != b.shape:
+        return False
+    return torch.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def as_numbers(value) -> Tensor | None:
+    """Return numbers, whatever holds them, as a float64 tensor on the CPU; None if there are none."""
+    try:
+        if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
+            value = torch.stack([torch.as_tensor(each) for each in value])
+        if isinstance(value, (str, bytes, Raised)) or value is None:
+            return None
+        numbers = torch.as_tensor(value).detach().cpu()
+        return None if numbers.is_complex() else numbers.to(torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _look(found, expected) -> str:
+    """Return a question about what can be seen from outside, where no known mistake computes this."""
+    if isinstance(expected, dict) and isinstance(found, dict):  # the first thing that is not as it should be
+        name = next((name for name in expected if name in found and not same(found[name], expected[name])), None)
+        if name is not None:
+            return _look(found[name], expected[name])
+    if isinstance(found, Raised):
+        return "An error is not an answer: which line raised it, and what was the shape of what it worked on?"
+    if isinstance(expected, (str, tuple, dict)):
+        return "No known mistake gives this. Read the docstring again, or ask for a hint."
+    a, b = as_numbers(found), as_numbers(expected)
+    if a is None:
+        return f"That is no number or tensor, but {type(found).__name__}: what should come back?"
+    if a.shape != b.shape:
+        return f"The shape is {tuple(a.shape)} and should be {tuple(b.shape)}: over which axis did you sum or index?"
+    if a.isnan().any():
+        return "There is a NaN: where could 0 / 0, the logarithm of 0, or infinity minus infinity arise?"
+    return "No known mistake gives these values. Try it on the smallest case by hand, or ask for a hint."
+
+
+def _short(value) -> str:
+    """Return a value in a few words."""
+    if isinstance(value, Raised):
+        return f"{value.kind}" + (f" ({value.text[:120]})" if value.text else "")
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_short(each)}" for name, each in value.items())
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return "(" + ", ".join(_short(each) for each in value) + ")"
+    numbers = as_numbers(value)
+    if numbers is None:
+        return type(value).__name__
+    if numbers.numel() == 1 and numbers.ndim == 0:
+        return f"{numbers.item():.4g}"
+    if numbers.numel() <= 16:
+        return np.array2string(numbers.numpy(), precision=3, suppress_small=True, separator=", ").replace("\n", "")
+    return f"a tensor {tuple(numbers.shape)} with mean {numbers.mean():.4g}, from {numbers.min():.4g} to "
+    f"{numbers.max():.4g}"

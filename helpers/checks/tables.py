@@ -1,0 +1,124 @@
+"""Notebooks 05 and 06: choices that a table decides."""
+
+import torch
+from torch import Tensor
+
+from helpers.checks.exercise import Case, Exercise, Mistake, NotDone
+
+
+def _mean(rows: list[dict], option: str, column: str) -> float:
+    values = [float(row[column]) for row in rows if row["option"] == option]
+    return sum(values) / len(values)
+
+
+def _option(rows, seconds, column="val_accuracy", within=True, cost=_mean, best=max, score=_mean) -> str:
+    names = sorted({row["option"] for row in rows})
+    allowed = [name for name in names if not within or cost(rows, name, "seconds") <= seconds]
+    return best(allowed, key=lambda name: score(rows, name, column))
+
+
+def _extreme(pick):
+    return lambda rows, option, column: pick(float(row[column]) for row in rows if row["option"] == option)
+
+
+def _rows(*values) -> list[dict]:
+    return [{"option": option, "seconds": str(seconds), "val_accuracy": str(v), "accuracy": str(t)}
+            for option, seconds, v, t in values]
+
+
+_TABLE = _rows(("1", 50, 0.86, 0.70), ("1", 70, 0.78, 0.74), ("2", 4, 0.70, 0.77), ("2", 16, 0.72, 0.78),
+               ("3", 1, 0.60, 0.60), ("3", 1, 0.81, 0.62), ("4", 9, 0.69, 0.58), ("4", 9, 0.70, 0.58))
+
+
+OPTION = Exercise(
+    "choose_option", "05", _option,
+    cases=tuple(Case((_TABLE, seconds), f"four options, a budget of {seconds} s") for seconds in (10, 60, 55, 9, 2)),
+    mistakes=(
+        Mistake("test chooses", "The column `accuracy` is on test images. If test chooses, who is left to judge?",
+                lambda r, s: _option(r, s, "accuracy")),
+        Mistake("the budget is not kept", "How long does your choice take on average?",
+                lambda r, s: _option(r, s, within=False)),
+        Mistake("the quickest is taken", "The budget is a limit, not a goal. What is to be as large as possible?",
+                lambda r, s: _option(r, s, "seconds", best=min)),
+        Mistake("the best single row wins", "One lucky seed is not an option's accuracy. What is a fair summary of "
+                "several rows?",
+                lambda r, s: _option(r, s, score=_extreme(max))),
+        Mistake("the slowest row decides about the budget", "The budget is for the mean of the seconds: is it the "
+                "largest one in yours?",
+                lambda r, s: _option(r, s, cost=_extreme(max))),
+        Mistake("the quickest row decides about the budget", "The budget is for the mean of the seconds: is it the "
+                "smallest one in yours?", lambda r, s: _option(r, s, cost=_extreme(min))),
+        Mistake("the worst is taken", "max or min?", lambda r, s: _option(r, s, best=min)),
+        Mistake("the most expensive within the budget is taken", "Is what costs more always better?",
+                lambda r, s: _option(r, s, "seconds"))),
+    hints=("First summarise each option: the mean of its seconds, and the mean of its accuracy on the images that may "
+           "choose.",
+           "Keep the options whose mean seconds are within the budget, the limit included.",
+           "max(names, key=...) returns the name with the largest value."))
+
+
+def _best_pair(table: Tensor, names: list[str]) -> set:
+    scores = ((table + table.T) / 2).clone().fill_diagonal_(-1)
+    row, column = divmod(int(scores.argmax()), len(names))
+    return {names[row], names[column]}
+
+
+def _pair(function, table: Tensor, names: list[str]) -> str:
+    answer = function(table, names)
+    if answer is None or answer is ...:
+        raise NotDone
+    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
+        return f"{type(answer).__name__} {str(answer)[:40]}, where two names should come back"
+    return " and ".join(sorted(str(name) for name in answer))
+
+
+def _at(pick):
+    def wrong(table: Tensor, names: list[str]) -> set:
+        row, column = divmod(int(pick(table)), len(names))
+        return {names[row], names[column]}
+    return wrong
+
+
+def _off_diagonal(table: Tensor, fill: float = -1.0) -> Tensor:
+    return table.clone().fill_diagonal_(fill)
+
+
+def _best_single_two(table: Tensor, names: list[str]) -> set:
+    return {names[k] for k in table.diagonal().topk(2).indices.tolist()}
+
+
+def _best_means(table: Tensor, names: list[str]) -> set:
+    return {names[k] for k in (table + table.T).sum(1).topk(2).indices.tolist()}
+
+
+def _composition(seed: int, n: int) -> tuple[Tensor, list[str]]:
+    table = torch.rand(n, n, generator=torch.Generator().manual_seed(seed)) * 0.5
+    return table, ["crop", "cutout", "color", "sobel", "noise", "blur", "rotate"][:n]
+
+
+_FIRST = torch.tensor([[0.33, 0.43, 0.56, 0.20], [0.42, 0.65, 0.30, 0.10], [0.38, 0.29, 0.25, 0.60],
+                       [0.21, 0.05, 0.20, 0.44]])
+BEST_PAIR = Exercise(
+    "best_pair", "06", _best_pair, observe=_pair,
+    cases=(Case((_FIRST, ["crop", "cutout", "color", "sobel"]), "a table of four transforms"),
+           Case(_composition(5, 7), "a table of seven transforms"), Case(_composition(11, 6), "a table of six "
+           "transforms")),
+    mistakes=(
+        Mistake("the diagonal is taken for a pair", "What was trained in a cell on the diagonal: two transforms, or "
+                "one?",
+                _at(lambda t: ((t + t.T) / 2).argmax())),
+        Mistake("one order only", "Crop then colour, and colour then crop, are the same two transforms. What is their "
+                "mean?",
+                _at(lambda t: _off_diagonal(t).argmax())),
+        Mistake("the worst pair", "argmax or argmin?", _at(lambda t: _off_diagonal((t + t.T) / 2, 9.0).argmin())),
+        Mistake("the two best single transforms", "Do two good ones make the best pair? Look at the cell that holds "
+                "both.",
+                _best_single_two),
+        Mistake("the two best rows", "A transform can be good with many partners and not the best with any one. Which "
+                "cell is the largest?", _best_means),
+        Mistake("the smaller of the two orders", "The mean over both orders was asked for.",
+                _at(lambda t: _off_diagonal(torch.minimum(t, t.T)).argmax()))),
+    hints=("The mean over both orders: add the table to its transpose and halve it.",
+           "The diagonal is no pair: give it a value below all others.",
+           "argmax() counts through the whole table: its row is the quotient by the number of names, its column the "
+           "remainder."))

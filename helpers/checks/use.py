@@ -1,0 +1,244 @@
+"""Notebook 05: labels that are chosen fairly, an encoder that is frozen, a probe without leakage."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from helpers.checks.exercise import Case, Exercise, Mistake, NotDone
+
+
+def _choose(labels: Tensor, per_class: int, seed: int) -> Tensor:
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    return torch.cat([order[labels[order] == k][:per_class] for k in range(int(labels.max()) + 1)])
+
+
+def _facts(function, labels: Tensor) -> dict:
+    """What must hold of a choice, whatever it is."""
+    few, more, again, other = (function(labels, n, seed) for n, seed in ((4, 1), (7, 1), (4, 1), (4, 2)))
+    if few is None or few is ...:
+        raise NotDone
+    few, more, again, other = (torch.as_tensor(each).flatten().tolist() for each in (few, more, again, other))
+    if any(not 0 <= row < len(labels) for row in few) or any(row != int(row) for row in few):
+        return {"choice": "numbers that are no rows"}
+    if len(few) == len(labels):
+        return {"choice": "as many as there are images"}
+    return {"of each class": labels[[int(row) for row in few]].bincount(minlength=3),
+            "rows twice": len(few) - len(set(few)), "4 a class within 7 a class": str(set(few) <= set(more)),
+            "the same again": str(few == again), "others with another seed": str(set(few) != set(other))}
+
+
+def _unstratified(labels: Tensor, per_class: int, seed: int) -> Tensor:
+    return torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))[:3 * per_class]
+
+
+def _not_nested(labels: Tensor, per_class: int, seed: int) -> Tensor:
+    generator, chosen = torch.Generator().manual_seed(seed + 100 * per_class), []
+    for k in range(3):
+        rows = (labels == k).nonzero()[:, 0]
+        chosen.append(rows[torch.randperm(len(rows), generator=generator)[:per_class]])
+    return torch.cat(chosen)
+
+
+def _with_replacement(labels: Tensor, per_class: int, seed: int) -> Tensor:
+    generator, chosen = torch.Generator().manual_seed(seed), []
+    for k in range(3):
+        rows = (labels == k).nonzero()[:, 0]
+        chosen.append(rows[torch.randint(3, (100,), generator=generator)[:per_class]])
+    return torch.cat(chosen)
+
+
+def _global_draw(labels: Tensor, per_class: int, seed: int) -> Tensor:
+    order = torch.randperm(len(labels))
+    return torch.cat([order[labels[order] == k][:per_class] for k in range(3)])
+
+
+LABELS = Exercise(
+    "choose_labels", "05", _choose, observe=_facts,
+    cases=(Case((torch.tensor([0, 1, 2, 0, 0, 1] * 10),), "60 images, 4 and 7 labels a class"),
+           Case((torch.tensor([2, 0, 1, 1, 2] * 12).roll(7),), "60 images of other classes")),
+    mistakes=(
+        Mistake("not as many of each class", "Thirty images chosen from all alike: how many of each class does that "
+                "give?",
+                _unstratified),
+        Mistake("a smaller choice is not part of a larger one", "Does the order of your images depend on per_class? "
+                "One order for all, and the first ones of it, would nest.", _not_nested),
+        Mistake("the seed is not used", "Call it twice with one seed: is it the same choice? Which generator does "
+                "your shuffle ask?", _global_draw),
+        Mistake("always the first images", "Two seeds should give two choices. Where does chance come in?",
+                lambda y, n, s: torch.cat([(y == k).nonzero()[:n, 0] for k in range(3)])),
+        Mistake("some images are chosen twice", "Does a shuffle ever repeat a card? Drawing with randint does.",
+                _with_replacement),
+        Mistake("per_class is taken for all classes together", "How many images are 4 a class, of three classes?",
+                lambda y, n, s: _choose(y, n, s)[:n]),
+        Mistake("one class is left out", "Which classes are there? A range ends before its last number.",
+                lambda y, n, s: torch.cat([part for k, part in enumerate(_choose(y, n, s).split(n)) if k < 2])),
+        Mistake("a mask instead of rows", "The rows' numbers should come back. What does nonzero do with a mask?",
+                lambda y, n, s: torch.zeros(len(y), dtype=torch.bool).index_fill(0, _choose(y, n, s), True))),
+    hints=("Shuffle all rows once, by a generator with the seed: torch.randperm(N, "
+           "generator=torch.Generator().manual_seed(seed)).",
+           "In that order, take the first per_class rows of each class.",
+           "order[labels[order] == k] are the rows of class k in the shuffled order."))
+
+
+def _net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 5)).train()
+
+
+def _what_moves(function, images: Tensor) -> dict:
+    encoder = _net()
+    before = copy.deepcopy(encoder.state_dict())
+    frozen = function(encoder)
+    if frozen is None or frozen is ...:
+        raise NotDone
+    if not isinstance(frozen, nn.Module):
+        return {"what comes back": type(frozen).__name__}
+    loaded = all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items() if name in before)
+    trained = [name for name, weight in frozen.named_parameters() if weight.requires_grad]
+    statistics = {name: buffer.clone() for name, buffer in frozen.named_buffers()}
+    frozen(images)
+    moved = [name for name, buffer in frozen.named_buffers() if not torch.equal(buffer, statistics[name])]
+    return {"weights that can be trained": ", ".join(trained) or "none",
+            "statistics that a forward pass moves": ", ".join(moved) or "none",
+            "the weights that were loaded": "kept" if loaded else "changed"}
+
+
+def _freeze(encoder: nn.Module) -> nn.Module:
+    return encoder.eval().requires_grad_(False)
+
+
+def _only_convolutions(encoder: nn.Module) -> nn.Module:
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d):
+            module.requires_grad_(False)
+    return encoder.eval()
+
+
+def _momentum(encoder: nn.Module) -> nn.Module:
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.0
+    return encoder.requires_grad_(False)
+
+
+def _copy(encoder: nn.Module) -> nn.Module:
+    _freeze(copy.deepcopy(encoder))
+    return encoder
+
+
+def _anew(encoder: nn.Module) -> nn.Module:
+    torch.manual_seed(1)
+    for module in encoder.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    return _freeze(encoder)
+
+
+def _all_but_the_last(encoder: nn.Module) -> nn.Module:
+    encoder[:-1].requires_grad_(False)
+    return encoder.eval()
+
+
+FREEZE = Exercise(
+    "freeze", "05", _freeze, observe=_what_moves,
+    cases=(Case((torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0)),),
+                "a small encoder with BatchNorm, in training mode"),),
+    mistakes=(
+        Mistake("BatchNorm's statistics still move", "No gradient is needed for that: in which mode does BatchNorm "
+                "update its running mean and variance?", lambda f: f.requires_grad_(False)),
+        Mistake("the weights can still be trained", "eval() changes what layers do, not what an optimiser may change. "
+                "What tells a weight that it takes no gradient?", lambda f: f.eval()),
+        Mistake("only the convolutions are frozen", "Which other layers have weights?", _only_convolutions),
+        Mistake("all but the last layer is frozen", "Which part of the encoder is still free?", _all_but_the_last),
+        Mistake("BatchNorm still counts its batches", "With momentum 0 the mean stays, and one number still moves. In "
+                "which mode does nothing move?", _momentum),
+        Mistake("nothing is frozen in what comes back", "Did you freeze a copy, or within a `with` that is over when "
+                "your function returns? Look at the object that comes back.", _copy),
+        Mistake("the weights are drawn anew", "Is that still the encoder that was trained?", _anew)),
+    hints=("Two things can move: weights, by gradients, and BatchNorm's statistics, by forward passes.",
+           "A module's requires_grad_(...) speaks to all of its weights at once.",
+           "One mode of a module keeps BatchNorm's statistics as they are: the one that is used for testing."))
+
+
+def _ridge(features: Tensor, labels: Tensor, strength: float):
+    """Fit a linear classifier, and return a function from features to labels."""
+    x = torch.cat([features, torch.ones(len(features), 1)], dim=1)
+    targets = nn.functional.one_hot(labels).float()
+    weights = torch.linalg.solve(x.T @ x + torch.eye(x.shape[1]) / strength, x.T @ targets)
+    return lambda new: (torch.cat([new, torch.ones(len(new), 1)], dim=1) @ weights).argmax(dim=1)
+
+
+def _accuracy(predict, part) -> float:
+    return (predict(part[0]) == part[1]).float().mean().item()
+
+
+def _scaled(parts, by):
+    mean, spread = by.mean(dim=0), by.std(dim=0)
+    return [((features - mean) / spread, labels) for features, labels in parts]
+
+
+def _probe(fit, train, val, test, strengths, by=None, choose=1, learn=None, report=2) -> float:
+    parts = _scaled((train, val, test), train[0] if by is None else by)
+    fitted = [fit(*(parts[0] if learn is None else learn(parts)), strength) for strength in strengths]
+    best = max(fitted, key=lambda predict: _accuracy(predict, parts[choose]))
+    return _accuracy(best, parts[report])
+
+
+def _each_its_own(fit, train, val, test, strengths) -> float:
+    parts = [_scaled((part,), part[0])[0] for part in (train, val, test)]
+    fitted = [fit(*parts[0], strength) for strength in strengths]
+    return _accuracy(max(fitted, key=lambda predict: _accuracy(predict, parts[1])), parts[2])
+
+
+def _not_scaled(fit, train, val, test, strengths) -> float:
+    fitted = [fit(*train, strength) for strength in strengths]
+    return _accuracy(max(fitted, key=lambda predict: _accuracy(predict, val)), test)
+
+
+def _with_test(parts):
+    return torch.cat([parts[0][0], parts[2][0]]), torch.cat([parts[0][1], parts[2][1]])
+
+
+def _split(seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    scales = torch.logspace(-1.5, 1.5, 24)
+    centers = torch.randn(3, 24, generator=generator) * 0.55
+
+    def part(count: int, shift: float):
+        labels = torch.arange(count) % 3
+        return (centers[labels] + shift + 2 * torch.randn(count, 24, generator=generator)) * scales, labels
+    return part(45, 0.0), part(60, 0.15), part(90, 0.4)
+
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 100.0)
+PROBE = Exercise(
+    "probe_accuracy", "05", _probe,
+    cases=tuple(Case((_ridge, *_split(seed), STRENGTHS), f"{words} split into train, val and test")
+                for seed, words in ((3, "195 vectors"), (12, "another 195 vectors"))),
+    mistakes=(
+        Mistake("the test images choose", "If test chooses the strength, who is left to judge? Which part is there "
+                "for choices?",
+                lambda f, a, v, t, s: _probe(f, a, v, t, s, choose=2)),
+        Mistake("the training images choose", "On the images that it was fitted to, the least regularised one nearly "
+                "always looks best. Which part is there for choices?",
+                lambda f, a, v, t, s: _probe(f, a, v, t, s, choose=0)),
+        Mistake("scaled by all images together", "Mean and spread of which images may be known when the probe is "
+                "trained?",
+                lambda f, a, v, t, s: _probe(f, a, v, t, s, by=torch.cat([a[0], v[0], t[0]]))),
+        Mistake("scaled by train and test together", "Mean and spread of which images may be known when the probe is "
+                "trained?",
+                lambda f, a, v, t, s: _probe(f, a, v, t, s, by=torch.cat([a[0], t[0]]))),
+        Mistake("each part is scaled by itself", "A new image comes alone: by which mean and spread is it scaled then?",
+                _each_its_own),
+        Mistake("not scaled at all", "Some features are a thousand times larger than others. Which ones does the "
+                "regularisation spare?", _not_scaled),
+        Mistake("test images are trained on", "Which images were given to fit?",
+                lambda f, a, v, t, s: _probe(f, a, v, t, s, learn=_with_test)),
+        Mistake("the accuracy on validation is reported", "Validation chose the winner, so its accuracy there is too "
+                "good. Where is it to be judged?", lambda f, a, v, t, s: _probe(f, a, v, t, s, report=1)),
+        Mistake("the first strength is taken", "How many of the strengths did you try?",
+                lambda f, a, v, t, s: _probe(f, a, v, t, s[:1]))),
+    hints=("Four steps: scale, fit one probe for each strength, choose one, judge it.",
+           "Each step may look at one part only: train, train, val, test.",
+           "(features − mean) / spread, with mean and spread of the training features, for all three parts."))

@@ -1,0 +1,412 @@
+"""Every known mistake is called by its name, every right way of writing it passes, and nothing a student does hurts."""
+
+import copy
+import math
+import random
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.neighbors import KNeighborsClassifier
+from torch import nn
+
+from helpers.augmentations import color_jitter, rotate
+from helpers.checks import check, exercises, find, hint
+from helpers.losses import nt_xent
+
+
+def loops_similarity(e):
+    out = torch.zeros(len(e), len(e))
+    for i in range(len(e)):
+        for j in range(len(e)):
+            out[i, j] = e[i] @ e[j] / (e[i].norm() * e[j].norm())
+    return out
+
+
+def in_place_similarity(e):
+    e /= e.norm(dim=1, keepdim=True)
+    return e.mm(e.t())
+
+
+def loops_nt_xent(z, t):
+    z = F.normalize(z.float(), dim=1)
+    n, losses = len(z) // 2, []
+    for i in range(2 * n):
+        others = torch.stack([z[i] @ z[k] / t for k in range(2 * n) if k != i])
+        losses.append(torch.logsumexp(others, 0) - z[i] @ z[(i + n) % (2 * n)] / t)
+    return torch.stack(losses).mean()
+
+
+def exponentials_nt_xent(z, t):
+    z = z / z.norm(dim=1, keepdim=True)
+    e = torch.exp(z @ z.T / t)
+    e = e * (1 - torch.eye(len(z)))
+    n = len(z) // 2
+    positive = torch.cat([torch.diagonal(e, n), torch.diagonal(e, -n)])
+    return -(positive / e.sum(1)).log().mean()
+
+
+def without_diagonal_nt_xent(z, t):
+    z = F.normalize(z.double(), dim=1)
+    m = len(z)
+    s = (z @ z.T / t)[~torch.eye(m, dtype=torch.bool)].view(m, m - 1)
+    k = torch.arange(m)
+    partner = k.roll(m // 2)
+    return F.cross_entropy(s, partner - (partner > k).long())
+
+
+def halves_nt_xent(z, t):
+    a, b = F.normalize(z.float(), dim=1).chunk(2)
+    n, big = len(a), torch.eye(len(a)) * 1e9
+    aa, bb, ab = a @ a.T / t - big, b @ b.T / t - big, a @ b.T / t
+    own = torch.arange(n)
+    return (F.cross_entropy(torch.cat([ab, aa], 1), own) + F.cross_entropy(torch.cat([ab.T, bb], 1), own)) / 2
+
+
+def loops_rotation(images):
+    out = torch.empty_like(images)
+    for k in range(len(images)):
+        out[k] = torch.rot90(images[k], k % 4, (-2, -1))
+    return [out, [k % 4 for k in range(len(images))]]
+
+
+def numpy_rotation(images):
+    turned = [np.rot90(image.permute(1, 2, 0).numpy(), k % 4).copy() for k, image in enumerate(images)]
+    return torch.from_numpy(np.stack(turned)).permute(0, 3, 1, 2), np.arange(len(images)) % 4
+
+
+def transposed_rotation(images):
+    labels = torch.arange(len(images)) % 4
+    ways = torch.stack([images, images.transpose(2, 3).flip(2), images.flip((2, 3)), images.transpose(2, 3).flip(3)])
+    return ways[labels, torch.arange(len(images))], labels
+
+
+def loops_mask(images, hidden):
+    side = images.shape[2] // hidden.shape[1]
+    for n, rows, columns in hidden.nonzero().tolist():
+        images[n, :, rows * side:(rows + 1) * side, columns * side:(columns + 1) * side] = 0.5
+    return images
+
+
+def kron_mask(images, hidden):
+    side = images.shape[2] // hidden.shape[1]
+    big = torch.stack([torch.kron(each.float(), torch.ones(side, side)) for each in hidden])[:, None]
+    return images * (1 - big) + 0.5 * big
+
+
+def loops_jitter(images, brightness, contrast):
+    out = []
+    for image, b, c in zip(images, brightness, contrast, strict=True):
+        image = torch.clamp(image * b, 0, 1)
+        grey = (0.2989 * image[0] + 0.587 * image[1] + 0.114 * image[2]).mean()
+        out.append(((1 - c) * grey + c * image).clamp(0, 1))
+    return torch.stack(out)
+
+
+def in_place_jitter(images, brightness, contrast):
+    images.mul_(brightness[:, None, None, None]).clamp_(0, 1)
+    weights = torch.tensor([0.2989, 0.587, 0.114])
+    grey = torch.tensordot(images, weights, dims=([1], [0])).mean((1, 2))[:, None, None, None]
+    return images.sub_(grey).mul_(contrast[:, None, None, None]).add_(grey).clamp_(0, 1)
+
+
+def loops_top1(z):
+    z, found = F.normalize(z, dim=1), 0
+    for i in range(len(z)):
+        best = max((k for k in range(len(z)) if k != i), key=lambda k: float(z[i] @ z[k]))
+        found += best == (i + len(z) // 2) % len(z)
+    return found / len(z)
+
+
+def distances_top1(z):
+    d = torch.cdist(F.normalize(z.double(), dim=1), F.normalize(z.double(), dim=1)) + torch.eye(len(z)) * 99
+    return (d.argmin(1) == (torch.arange(len(z)) + len(z) // 2) % len(z)).double().mean()
+
+
+def loops_knn(bank, labels, queries, k):
+    out = []
+    for query in queries:
+        cosine = [float(F.cosine_similarity(query, each, dim=0)) for each in bank]
+        nearest = sorted(range(len(bank)), key=lambda i: -cosine[i])[:k]
+        out.append(Counter(int(labels[i]) for i in nearest).most_common(1)[0][0])
+    return out
+
+
+def one_hot_knn(bank, labels, queries, k):
+    similarity = (queries / queries.norm(dim=1, keepdim=True)) @ (bank / bank.norm(dim=1, keepdim=True)).T
+    nearest = similarity.argsort(dim=1, descending=True)[:, :k]
+    return F.one_hot(labels[nearest]).sum(1).argmax(1)
+
+
+def where_schedule(step, warmup, total):
+    t = max(0, step - warmup) / (total - warmup)
+    return torch.where(torch.tensor(step < warmup), torch.tensor((step + 1) / (warmup + 1)),
+                       torch.cos(torch.tensor(math.pi / 2 * t)) ** 2)
+
+
+def loops_labels(labels, per_class, seed):
+    order, taken, count = list(range(len(labels))), [], Counter()
+    random.Random(seed).shuffle(order)
+    for row in order:
+        if count[int(labels[row])] < per_class:
+            count[int(labels[row])] += 1
+            taken.append(row)
+    return taken
+
+
+def numpy_labels(labels, per_class, seed):
+    ranks = np.random.default_rng(seed).random(len(labels))
+    return np.concatenate([sorted(np.flatnonzero(labels.numpy() == k), key=lambda row: ranks[row])[:per_class]
+                           for k in np.unique(labels)])
+
+
+def seeded_labels(labels, per_class, seed):
+    torch.manual_seed(seed)
+    order = torch.randperm(len(labels))
+    return torch.cat([order[labels[order] == k][:per_class] for k in labels.unique()]).sort().values
+
+
+def loops_freeze(encoder):
+    for weight in encoder.parameters():
+        weight.requires_grad = False
+    encoder.train(False)
+    return encoder
+
+
+def copy_freeze(encoder):
+    return copy.deepcopy(encoder).requires_grad_(False).eval()
+
+
+class Frozen(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net.eval().requires_grad_(False)
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def loops_probe(fit, train, val, test, strengths):
+    mean, spread = train[0].mean(0), train[0].std(0)
+    best, judged = None, -1
+    for strength in strengths:
+        predict = fit((train[0] - mean) / spread, train[1], strength)
+        right = int((predict((val[0] - mean) / spread) == val[1]).sum())
+        if right > judged:
+            best, judged = predict, right
+    return (best((test[0] - mean) / spread) == test[1]).double().mean()
+
+
+def population_probe(fit, train, val, test, strengths):
+    x, v, t = ((part - train[0].mean(0)) / train[0].std(0, correction=0) for part in (train[0], val[0], test[0]))
+    fitted = {strength: fit(x, train[1], strength) for strength in strengths}
+    scores = {strength: (predict(v) == val[1]).float().mean() for strength, predict in fitted.items()}
+    return (fitted[max(scores, key=scores.get)](t) == test[1]).float().mean().item()
+
+
+def in_place_probe(fit, train, val, test, strengths):
+    mean, spread = train[0].mean(0, keepdim=True), train[0].std(0, keepdim=True)
+    for features, _ in (train, val, test):
+        features.sub_(mean).div_(spread)
+    winner = max([fit(*train, s) for s in strengths], key=lambda p: (p(val[0]) == val[1]).sum())
+    return np.mean(winner(test[0]).numpy() == test[1].numpy())
+
+
+def grouped_option(rows, seconds):
+    groups = {}
+    for row in rows:
+        groups.setdefault(row["option"], []).append((float(row["seconds"]), float(row["val_accuracy"])))
+    means = {name: np.mean(values, axis=0) for name, values in groups.items()}
+    return max((name for name in means if means[name][0] <= seconds), key=lambda name: means[name][1])
+
+
+def loops_pair(table, names):
+    best, found = -1.0, None
+    for i in range(len(names)):
+        for j in range(i):
+            if (score := (table[i][j] + table[j][i]) / 2) > best:
+                best, found = score, (names[i], names[j])
+    return found
+
+
+RIGHT = {
+    "mask_patches": [loops_mask, kron_mask,
+                     lambda x, m: torch.where(F.interpolate(m[:, None].float(), x.shape[2:]) > 0.5, 0.5, x),
+                     lambda x, m: x.masked_fill(m.repeat_interleave(x.shape[2] // m.shape[1], 1).repeat_interleave(
+                         x.shape[3] // m.shape[2], 2).unsqueeze(1), 0.5).double()],
+    "rotation_task": [loops_rotation, numpy_rotation, transposed_rotation,
+                      lambda x: (rotate(x, torch.arange(len(x)) % 4), torch.arange(len(x)).remainder(4).float())],
+    "two_views": [lambda x, a: a(torch.cat([x, x])), lambda x, a: torch.vstack((a(x), a(x))),
+                  lambda x, a: torch.stack([a(x), a(x)]).flatten(0, 1), lambda x, a: a(x.repeat(2, 1, 1, 1)),
+                  lambda x, a: torch.cat([a(x[k:k + 1]) for _ in range(2) for k in range(len(x))])],
+    "color_jitter": [loops_jitter, in_place_jitter,
+                     lambda x, b, c: color_jitter(x, b, c, torch.ones(len(x)), torch.zeros(len(x))),
+                     lambda x, b, c: loops_jitter(x.double(), b.double(), c.double())],
+    "cosine_similarity": [loops_similarity, in_place_similarity, lambda e: loops_similarity(e.double()).numpy(),
+                          lambda e: F.cosine_similarity(e[:, None], e[None], dim=2),
+                          lambda e: loops_similarity(e).tolist()],
+    "partner": [lambda k, N: k + N if k < N else k - N, lambda k, N: [*range(N, 2 * N), *range(N)][k],
+                lambda k, N: int(torch.arange(2 * N).roll(N)[k]), lambda k, N: (k - N) % (2 * N),
+                lambda k, N: float(np.roll(np.arange(2 * N), N)[k])],
+    "nt_xent": [loops_nt_xent, exponentials_nt_xent, without_diagonal_nt_xent, halves_nt_xent,
+                lambda z, t: nt_xent(z.double(), t), lambda z, t: nt_xent(z.roll(len(z) // 2, 0), t)],
+    "contrastive_top1": [loops_top1, distances_top1,
+                         lambda z: float(np.mean([loops_top1(z)])),
+                         lambda z: (loops_similarity(z).fill_diagonal_(-2).topk(1).indices[:, 0]
+                                    == torch.arange(len(z)).roll(len(z) // 2)).sum() / len(z)],
+    "knn_predict": [loops_knn, one_hot_knn, lambda b, y, q, k: one_hot_knn(b.double(), y, q.double(), k).float(),
+                    lambda b, y, q, k: KNeighborsClassifier(k, metric="cosine").fit(b, y).predict(q)],
+    "lr_factor": [where_schedule, lambda s, w, t: np.float32(where_schedule(s, w, t)),
+                  lambda s, w, t: [*[(k + 1) / (w + 1) for k in range(w)],
+                                   *[(1 + math.cos(math.pi * k / (t - w))) / 2 for k in range(t - w + 1)]][s],
+                  lambda s, w, t: (s + 1) / (w + 1) if s < w else 1 - math.sin(math.pi / 2 * (s - w) / (t - w)) ** 2],
+    "choose_labels": [loops_labels, numpy_labels, seeded_labels,
+                      lambda y, n, s: sorted(loops_labels(y, n, s), reverse=True)],
+    "freeze": [loops_freeze, copy_freeze, Frozen,
+               lambda f: [weight.requires_grad_(False) for weight in f.parameters()] and f.eval()],
+    "probe_accuracy": [loops_probe, population_probe, in_place_probe, lambda *a: np.float64(loops_probe(*a))],
+    "choose_option": [grouped_option, lambda r, s: str(grouped_option(r, s)), lambda r, s: grouped_option(r[::-1], s),
+                      lambda r, s: grouped_option([row | {"accuracy": "nan"} for row in r], float(s))],
+    "best_pair": [loops_pair, lambda t, n: list(loops_pair(t, n)), lambda t, n: set(loops_pair(t.numpy(), n)),
+                  lambda t, n: loops_pair(t.tolist(), n)[::-1]]}
+RIGHT["nt_xent_loops"] = RIGHT["nt_xent"]
+
+
+@pytest.mark.parametrize(("name", "mistake"), [(name, mistake.name) for name in exercises()
+                                               for mistake in find(name).mistakes])
+def test_every_known_mistake_is_called_by_its_name(name, mistake):
+    wrong = next(each.wrong for each in find(name).mistakes if each.name == mistake)
+    feedback = check(name, wrong)
+    assert not feedback.passed
+    assert feedback.mistake == mistake
+    assert "yours gives" in feedback.message
+    assert "expected" in feedback.message
+
+
+@pytest.mark.parametrize(("name", "variant"), [(name, k) for name in exercises() for k in range(len(RIGHT[name]))])
+def test_every_right_variant_passes(name, variant):
+    feedback = check(name, RIGHT[name][variant])
+    assert feedback.passed, feedback.message
+    assert feedback.mistake is None
+
+
+def test_there_are_six_mistakes_and_four_variants_for_each_exercise():
+    for name in exercises():
+        exercise = find(name)
+        assert len({mistake.name for mistake in exercise.mistakes}) == len(exercise.mistakes) >= 6, name
+        assert len(RIGHT[name]) >= 4, name
+        assert 2 <= len(exercise.hints) <= 3, name
+        assert check(name, exercise.right).passed, name
+        assert all(mistake.question.rstrip(")").endswith(("?", ".")) for mistake in exercise.mistakes), name
+
+
+def test_a_broadcast_that_fills_the_memory_passes_and_is_told():
+    def broadcast(z, t):
+        logits = F.cosine_similarity(z[:, None].float(), z[None].float(), dim=2) / t
+        return F.cross_entropy(logits.masked_fill(torch.eye(len(z), dtype=torch.bool), -math.inf),
+                               torch.arange(len(z)).roll(len(z) // 2))
+    feedback = check("nt_xent", broadcast)
+    assert feedback.passed
+    assert "2 GiB" in feedback.message
+    assert "2 GiB" not in check("nt_xent", nt_xent).message
+
+
+def endless(*_):
+    while True:
+        pass
+
+
+def stubborn(*_):
+    while True:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            continue
+
+
+def hungry_for_attention(*_):
+    raise KeyboardInterrupt
+
+
+def nan_once(z, t):
+    return nt_xent(z, t) * float("nan")
+
+
+@pytest.mark.parametrize(("answer", "told"), [
+    (None, "Not done yet"), (..., "Not done yet"), (lambda z, t: None, "Not done yet"),
+    (lambda z, t: ..., "Not done yet"),
+    (3.5, "Pass the function itself"), (torch.ones(2), "Pass the function itself"),
+    (lambda z: z, "TypeError"), (lambda z, t: 1 / 0, "ZeroDivisionError"), (lambda z, t: "0.5", "str"),
+    (lambda z, t: z, "The shape is (4, 3)"), (lambda z, t: [], "The shape is"), (nan_once, "NaN"),
+    (lambda z, t: nt_xent(z, t).item() + 1, "gradient none"), (lambda z, t: {"loss": 1}, "no number"),
+    (lambda z, t: sys.exit(0), "tried to end Python"), (hungry_for_attention, "tried to end Python"),
+    (endless, "did not come back"), (stubborn, "did not come back"), (lambda z, t: z[99], "IndexError"),
+    (lambda z, t: object(), "object"), (lambda z, t: torch.zeros(3, dtype=torch.complex64), "no number")])
+def test_whatever_is_handed_in_gets_an_answer_in_two_seconds(answer, told):
+    started = time.monotonic()
+    feedback = check("nt_xent", answer)
+    assert time.monotonic() - started < 2
+    assert not feedback.passed
+    assert told in feedback.message
+    assert "Traceback" not in feedback.message
+
+
+def test_an_answer_that_draws_or_seeds_changes_nothing_outside():
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+
+    def meddling(z, t):
+        torch.manual_seed(3)
+        random.seed(3)
+        np.random.seed(3)
+        torch.set_default_dtype(torch.float64)
+        torch.rand(3)
+        return nt_xent(z, t)
+    assert check("nt_xent", meddling).passed
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before[1:]
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_an_answer_that_changes_its_arguments_does_not_spoil_the_next_check():
+    def spoiling(z, t):
+        loss = nt_xent(z.clone(), t)
+        with torch.no_grad():
+            z.zero_()
+        return loss
+    check("nt_xent", spoiling)
+    assert check("nt_xent", nt_xent).passed
+
+
+def test_a_right_value_of_an_unknown_kind_is_not_called_a_known_mistake():
+    feedback = check("nt_xent", lambda z, t: nt_xent(z, t) * 1.37)
+    assert not feedback.passed
+    assert feedback.mistake is None
+    assert "No known mistake" in feedback.message
+
+
+def test_feedback_never_shows_the_solution():
+    for name in exercises():
+        for mistake in find(name).mistakes:
+            assert "def " not in mistake.question
+            assert "lambda" not in mistake.question
+
+
+def test_hints_come_one_by_one_and_begin_again():
+    given = [hint("lr_factor") for _ in range(4)]
+    assert [repr(each)[:11] for each in given] == ["Hint 1 of 3", "Hint 2 of 3", "Hint 3 of 3", "Hint 1 of 3"]
+
+
+@pytest.mark.parametrize("asked", [check, lambda name, _: hint(name)])
+def test_an_unknown_exercise_is_told_the_names(asked):
+    with pytest.raises(ValueError, match="there is no exercise 'ntxent'; there are mask_patches, rotation_task"):
+        asked("ntxent", None)
+
+
+def test_feedback_is_shown_with_a_sign_and_no_markup_of_the_student():
+    feedback = check("nt_xent", lambda z, t: "<b>x</b>")
+    assert "<b>" not in feedback._repr_html_()
+    assert repr(feedback) == feedback.message

@@ -1,6 +1,6 @@
 """Try recipes for cifar10-tiny: each gets the same CPU time on one thread, and validation judges it.
 
-    OMP_NUM_THREADS=1 python data/recipes.py --photos PATH [--minutes 3] [NAME..]
+    OMP_NUM_THREADS=1 python data/recipes.py --photos PATH [NAME..]
 
 Each result is kept in runs/recipes and is not repeated; data/results/recipes.csv holds all of them.
 """
@@ -26,8 +26,8 @@ from helpers.runtime import hardware
 from helpers.simclr import SimCLR, settings_for
 
 KEPT = Path("runs/recipes")
-BASE = {"widths": (56, 112, 224), "blocks": 1, "second_stride": 2, "head_width": 0, "batch_size": 256,
-        "temperature": 0.2, "lr": 2e-3, "optimizer": "adamw", "weight_decay": 1e-4, "crop_min": 0.2,
+BASE = {"cpu_minutes": 3.0, "widths": (56, 112, 224), "blocks": 1, "second_stride": 2, "head_width": 0,
+        "batch_size": 256, "temperature": 0.2, "lr": 2e-3, "optimizer": "adamw", "weight_decay": 1e-4, "crop_min": 0.2,
         "color_strength": 0.5, "gray_p": 0.2}
 RECIPES = {"base": {},
            # The network, each for the same CPU time: a larger one sees fewer images.
@@ -45,13 +45,18 @@ RECIPES = {"base": {},
            "crop from 0.08": {"crop_min": 0.08}, "crop from 0.35": {"crop_min": 0.35},
            "s 0.25": {"color_strength": 0.25}, "s 1": {"color_strength": 1.0}, "grey 0.1": {"gray_p": 0.1},
            "chosen": {"widths": (64, 128, 256), "temperature": 0.1, "lr": 3e-3, "crop_min": 0.08}}
+# A larger network is slow to show what it can do: the same recipe with several networks, for longer.
+LONGER = 20.0
+RECIPES |= {f"{name}, {LONGER:g} min": RECIPES["chosen"] | RECIPES[name] | {"cpu_minutes": LONGER}
+            for name in ("small", "wide", "long h", "fine")}
 
 
-def try_recipe(recipe: dict, train: ImageSet, val: ImageSet, seconds: float) -> dict:
-    """Train for so many seconds and return what came out; no test image is read."""
+def try_recipe(recipe: dict, train: ImageSet, val: ImageSet) -> dict:
+    """Train for the recipe's CPU time and return what came out; no test image is read."""
     chosen = BASE | recipe
-    fields = {k: v for k, v in chosen.items() if k not in ("widths", "blocks", "second_stride", "head_width")}
-    settings = replace(settings_for("laptop", "cifar10"), epochs=1000.0, **fields)
+    seconds = 60 * chosen["cpu_minutes"]
+    usual = settings_for("laptop", "cifar10", epochs=1000.0)
+    settings = replace(usual, **{name: value for name, value in chosen.items() if hasattr(usual, name)})
     module = SimCLR(settings, train.images)
     module.encoder = TinyResNet(chosen["widths"], 32, chosen["blocks"], chosen["second_stride"])
     module.head = ProjectionHead(module.encoder.feature_dim, chosen["head_width"] or None)
@@ -71,10 +76,13 @@ def try_recipe(recipe: dict, train: ImageSet, val: ImageSet, seconds: float) -> 
     few = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:5000]
     asked = (queries, val.labels)
     probe = linear_probe((bank[few], train.labels[few]), asked, asked, (0.003, 0.01, 0.03, 0.1))
+    scores = {"val_knn": round(knn_accuracy(bank, train.labels, *asked), 4),
+              "val_probe": round(probe.val_accuracy, 4)}
+    if chosen["cpu_minutes"] >= LONGER:
+        probe = linear_probe((bank, train.labels), asked, asked, (0.03, 0.1))
+        scores["val_probe_all"] = round(probe.val_accuracy, 4)
     return chosen | {"parameters": sum(p.numel() for p in module.encoder.parameters()), "steps": step,
-                     "epochs": round(step / module.steps_per_epoch, 1), "cpu_minutes": round(seconds / 60, 1),
-                     "val_knn": round(knn_accuracy(bank, train.labels, *asked), 4),
-                     "val_probe": round(probe.val_accuracy, 4), "seed": settings.seed,
+                     "epochs": round(step / module.steps_per_epoch, 1), **scores, "seed": settings.seed,
                      "threads": torch.get_num_threads(), "hardware": hardware(), "torch": torch.__version__}
 
 
@@ -82,15 +90,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Try recipes for cifar10-tiny.")
     parser.add_argument("names", nargs="*", default=list(RECIPES), help=f"which: {', '.join(RECIPES)}")
     parser.add_argument("--photos", default="cifar10", help="cifar10, or a zip of its class folders")
-    parser.add_argument("--minutes", type=float, default=3.0, help="of CPU time, for each")
     options = parser.parse_args()
     parts = load(options.photos, "train"), load(options.photos, "val")
     KEPT.mkdir(parents=True, exist_ok=True)
     for name in options.names:
         kept = KEPT / f"{name}.json"
-        asked = json.loads(json.dumps(BASE | RECIPES[name] | {"cpu_minutes": options.minutes}))
+        asked = json.loads(json.dumps(BASE | RECIPES[name]))
         if not kept.exists() or any(json.loads(kept.read_text())[key] != value for key, value in asked.items()):
-            found = {"recipe": name, **try_recipe(RECIPES[name], *parts, options.minutes * 60)}
+            found = {"recipe": name, **try_recipe(RECIPES[name], *parts)}
             with write_aside(kept) as aside:
                 aside.write_text(json.dumps(found))
         print(kept.read_text(), flush=True)

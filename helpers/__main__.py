@@ -1,16 +1,12 @@
-"""The command line, python -m helpers train | transfer | findings | doctor. Wrong use is told in one line;
+"""The command line, python -m helpers train | transfer | findings | grade | doctor. Wrong use is told in one line;
 COURSE_DEBUG=1 shows where it came from."""
 
 import argparse
 import dataclasses
-import importlib.metadata
-import json
 import os
-import shutil
 import sys
-from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+from helpers.commands import run_doctor, run_findings, run_grade, run_train, run_transfer
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,6 +42,7 @@ def build_parser(command: str = "train") -> argparse.ArgumentParser:
     doctor.set_defaults(run=run_doctor)
     _add_transfer(commands)
     _add_findings(commands)
+    _add_grade(commands)
     train = commands.add_parser(
         "train", help="pretrain an encoder on images, without labels", formatter_class=argparse.RawTextHelpFormatter,
         description="Pretrain an encoder with SimCLR. The run's folder gets metrics.csv, run.json, last.ckpt\n"
@@ -126,6 +123,25 @@ def _add_findings(commands) -> None:
     findings.add_argument("--no-progress", action="store_true", help="no estimate and no progress bar")
 
 
+def _add_grade(commands) -> None:
+    grade = commands.add_parser(
+        "grade", help="grade a folder of submitted notebooks", formatter_class=argparse.RawTextHelpFormatter,
+        description="Grade every notebook in a folder: a row for each, with its points and the mistake that each\n"
+                    "exercise looks like, and a second table of the mistakes that the class makes. Each submission\n"
+                    "runs in a process of its own, with limits; see the README for what that protects from.",
+        epilog="example:\n  python -m helpers grade submissions --out grades.csv")
+    grade.set_defaults(run=run_grade)
+    grade.add_argument("folder", metavar="FOLDER", help="with the submissions, NAME.ipynb, also in folders of their "
+                       "own")
+    grade.add_argument("--out", default="grades.csv", metavar="FILE", help="the CSV file (default: grades.csv); the "
+                       "class's mistakes go to\nNAME-mistakes.csv beside it")
+    grade.add_argument("--seconds", type=float, default=20, metavar="X", help="limit for each submission (default: 20)")
+    grade.add_argument("--workers", type=int, metavar="N", help="submissions at the same time (default: as many as "
+                       "cores)")
+    grade.add_argument("--overwrite", action="store_true", help="replace the tables of an earlier grading")
+    grade.add_argument("--no-progress", action="store_true", help="no progress bar")
+
+
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     from helpers.settings import Settings
 
@@ -133,196 +149,6 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     for each in dataclasses.fields(Settings):
         group.add_argument(f"--{each.name.replace('_', '-')}", dest=f"set_{each.name}", type=each.type,
                            metavar={int: "N", float: "X", str: "NAME"}[each.type], help=each.metadata["help"])
-
-
-def run_train(options: argparse.Namespace) -> int:
-    """Pretrain, and say what the encoder has learned beside raw pixels and a random encoder."""
-    from lightning.pytorch.utilities import rank_zero_only
-
-    from helpers.data import load
-    from helpers.simclr import load_pretrained, pretrain, settings_for
-
-    changes = {name.removeprefix("set_"): value for name, value in vars(options).items()
-               if name.startswith("set_") and value is not None}
-    settings = settings_for(options.preset, options.data, **changes)
-    size = changes.get("image_size") or (settings.image_size if options.preset == "paper" else None)
-    images = load(options.data, "train", size=size, limit=options.limit)
-    val = load(options.data, "val", size=size)
-    settings = dataclasses.replace(settings, image_size=images.images.shape[2])
-    name = Path(options.data).stem
-    out = Path(options.out or f"runs/{name}-{options.preset}-seed{settings.seed}")
-    first = rank_zero_only.rank == 0  # of the processes that share the work, one speaks
-    if first:
-        print(f"{len(images):,} images of {images.images.shape[2]} px from {options.data}; encoder {settings.encoder}, "
-              f"batch {settings.batch_size}, {settings.epochs:g} epochs; run in {out}", flush=True)
-    start = load_pretrained(options.start) if options.start else None
-    result = pretrain(images, settings, val=val, start=start, out=out, resume=options.resume, device=options.device,
-                      devices=options.devices, num_nodes=options.num_nodes, keep_seconds=options.keep_seconds,
-                      progress=not options.no_progress)
-    if not first:
-        return 0
-    if result.interrupted:
-        print(f"stopped after {result.history[-1]['step'] if result.history else 0} steps; {out} holds the encoder so "
-              f"far; the same command with --resume goes on")
-        return 130
-    print(f"trained in {result.card['seconds'] / 60:.1f} min on {result.card['hardware']}")
-    report(result, images, val, load(options.data, "test", size=size) if options.test else None, out)
-    return 0
-
-
-def report(result, images, val, test, out: Path) -> None:
-    """Print accuracies on val (or, once, on test) beside raw pixels and a random encoder, and keep them in the run."""
-    from torch import nn
-
-    from helpers.artifacts import write_aside
-    from helpers.evaluation import evaluate, extract_features, knn_accuracy
-    from helpers.metrics import proportion_interval
-    from helpers.models import build_encoder
-    from helpers.runtime import seed_everything
-
-    if images.labels is None or val.labels is None:
-        print("the images have no labels, so there is nothing to score; look at neighbours in a notebook")
-        return
-    seed_everything(result.settings.seed)
-    encoders = {"raw pixels": nn.Flatten(),
-                "random encoder": build_encoder(result.settings.encoder, result.settings.image_size).eval(),
-                "supervised" if result.settings.objective == "supervised" else "SimCLR": result.encoder}
-    rows = []
-    for name, encoder in encoders.items():
-        if test is None:
-            bank, queries = (extract_features(encoder, part.images) for part in (images, val))
-            scores = {"knn": knn_accuracy(bank, images.labels, queries, val.labels)}
-        else:
-            scores = evaluate(encoder, images, val, test)
-        asked = val if test is None else test
-        parts = []
-        for score in ("knn", "probe"):
-            if score in scores:
-                low, high = proportion_interval(round(scores[score] * len(asked)), len(asked))
-                label = "kNN" if score == "knn" else f"linear probe, {scores['probe_labels']:,} labels"
-                parts.append(f"{label} {scores[score]:.1%} ({low:.1%} to {high:.1%})")
-        print(f"{name:>15}: {'; '.join(parts)}")
-        rows.append({"encoder": name, "split": asked.name, **scores})
-    print(f"on {len(asked):,} {'held-out (val)' if test is None else 'test'} images; 95% intervals over images, not "
-          f"over seeds")
-    with write_aside(out / "results.json") as aside:
-        aside.write_text(json.dumps(rows, indent=1) + "\n")
-
-
-def run_transfer(options: argparse.Namespace) -> int:
-    """Compare the ways to use an encoder, and print the table."""
-    from helpers.data import load
-    from helpers.results import read_results, results_table, write_results
-    from helpers.simclr import load_pretrained
-    from helpers.transfer import FROZEN, OPTIONS, compare
-
-    labels = []
-    for word in options.labels.split(","):
-        if word != "all" and not (word.isdecimal() and int(word)):
-            raise ValueError(f"labels are numbers above 0 or the word all, separated by commas, not {word!r}")
-        labels.append(None if word == "all" else int(word))
-    if options.seeds < 1 or not 1 <= options.tries <= 8:
-        raise ValueError(f"there must be at least 1 seed and 1 to 8 tries, not {options.seeds} and {options.tries}")
-    found = load_pretrained(options.encoder)
-    parts = [load(options.data, split, size=found.settings.image_size) for split in ("train", "val", "test")]
-    names = Path(options.encoder).stem, Path(options.data).stem
-    out = Path(options.out or f"runs/transfer-{'-'.join(names)}.csv")
-    known = []
-    if out.exists():
-        if not options.resume:
-            raise ValueError(f"{out} already holds a comparison; add --resume to go on with it, or choose another file "
-                             f"with --out")
-        known = read_results(out)
-    rows = compare(found.encoder, *parts, labels=tuple(labels), options=tuple(options.options.split(",")),
-                   seeds=options.seeds, tries=options.tries, search_each_seed=not options.search_once, known=known,
-                   keep=lambda rows: write_results(out, [{"encoder": names[0], **row} for row in rows]),
-                   progress=not options.no_progress)
-    rows = [{**row, "way": OPTIONS[row["option"]]} for row in read_results(out)]
-    print(results_table(rows, {"labels": "labels a class", "option": "option", "way": "what it does"},
-                        {"accuracy": "test accuracy"},
-                        {"seconds": "seconds", "mebibytes": "MiB", "parameters": "trained numbers"}))
-    print(f"{len(parts[2]):,} test images, read once a row; ± is the 95% interval over seeds. Rows: {out}")
-    frozen = [row["before"] == row["after"] for row in rows if row["option"] in FROZEN]
-    if frozen:
-        print("The frozen encoder did not move (equal fingerprints)." if all(frozen) else
-              "The frozen encoder moved. That is a bug: please report it.")
-    return 0
-
-
-def run_findings(options: argparse.Namespace) -> int:
-    """Run a study, and say where it agrees with the paper."""
-    from helpers.agreement import judge, verdicts_table
-    from helpers.findings import DATA, run_study
-    from helpers.results import read_results, write_results
-    from helpers.runtime import pick_device, usable_cores
-
-    data = tuple(options.data.split(","))
-    for name in data:
-        if name not in DATA:
-            raise ValueError(f"unknown data {name!r}; choose {', '.join(DATA)}")
-    workers = options.workers or (usable_cores() if pick_device().type == "cpu" else 1)
-    if options.seeds < 1 or workers < 1:
-        raise ValueError(f"there must be at least 1 seed and 1 worker, not {options.seeds} and {workers}")
-    out = Path(options.out or f"runs/findings-{options.study}.csv")
-    known = []
-    if out.exists():
-        if not options.resume:
-            raise ValueError(f"{out} already holds a study; add --resume to go on with it, or choose another file with "
-                             f"--out")
-        known = read_results(out)
-    rows = run_study(options.study, photos=options.photos, data=data, seeds=options.seeds, workers=workers, known=known,
-                     keep=lambda rows: write_results(out, rows), progress=not options.no_progress)
-    print(verdicts_table(judge(options.study, rows)))
-    print(f"± is the 95% interval over seeds. Rows: {out}")
-    return 0
-
-
-def run_doctor(options: argparse.Namespace) -> int:
-    """Print what machine this is, what is missing and what to do about it."""
-    problems = _missing_packages()
-    if problems:
-        for problem in problems:
-            print(f"{'to mend':>14}  {problem}")
-        return 1
-    from helpers.artifacts import cache_dir
-    from helpers.runtime import environment
-
-    for name, value in environment().items():
-        print(f"{name:>14}  {value}")
-    place = cache_dir()
-    existing = next(folder for folder in (place, *place.parents) if folder.exists())
-    free = shutil.disk_usage(existing).free / 1e9
-    print(f"{'data go to':>14}  {place} ({free:.0f} GB free)")
-    if free < 1:
-        problems.append(f"only {free:.1f} GB are free where data go: free some, or set COURSE_DATA to another folder")
-    if not os.access(existing, os.W_OK):
-        problems.append(f"{existing} cannot be written: set COURSE_DATA to a folder that can")
-    for problem in problems:
-        print(f"{'to mend':>14}  {problem}")
-    if not problems:
-        print(f"{'all is well':>14}  open notebooks/00_welcome.ipynb")
-    return 1 if problems else 0
-
-
-def _missing_packages() -> list[str]:
-    try:
-        from packaging.requirements import Requirement
-    except ImportError:
-        return ["packaging is missing: pip install -r requirements.txt"]
-    problems = []
-    for line in (PROJECT / "requirements.txt").read_text().splitlines():
-        line = line.partition("#")[0].strip()
-        if not line:
-            continue
-        needed = Requirement(line)
-        try:
-            found = importlib.metadata.version(needed.name)
-        except importlib.metadata.PackageNotFoundError:
-            problems.append(f"{needed.name} is missing: pip install -r requirements.txt")
-            continue
-        if not needed.specifier.contains(found, prereleases=True):
-            problems.append(f"{needed.name} {found} is not {needed.specifier}: pip install -U -r requirements.txt")
-    return problems
 
 
 if __name__ == "__main__":

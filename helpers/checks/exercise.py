@@ -48,6 +48,7 @@ class Exercise:
         observe: Maps (function, *arguments) to what is compared; what it returns, where this is not given. Whatever
             is not determined, such as a random choice, is reduced here to what must hold of it.
         remark: Maps (function, *arguments of the first case) to something worth saying of a right answer, or "".
+        named: The function's name in the notebook, where it is not the exercise's.
     """
 
     name: str
@@ -58,6 +59,12 @@ class Exercise:
     hints: tuple[str, ...]
     observe: Callable = lambda function, *arguments: function(*arguments)
     remark: Callable | None = None
+    named: str = ""
+
+    @property
+    def function(self) -> str:
+        """The function's name in the notebook."""
+        return self.named or self.name
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def examine(exercise: Exercise, answer: Callable) -> Feedback:
             return Feedback(False, None, NOT_DONE)
         except Exception as error:
             found = Raised(type(error).__name__, " ".join(str(error).split()))
-        if found is None or found is ...:
+        if _nothing(found):
             return Feedback(False, None, NOT_DONE if not seen else
                             f"With {case.words}, nothing comes back. Is there a way through without a return?")
         seen.append(found)
@@ -118,6 +125,10 @@ def examine(exercise: Exercise, answer: Callable) -> Feedback:
         if _computes(exercise, mistake.wrong, seen):
             return Feedback(False, mistake.name, f"{told}\nThis looks like: {mistake.name}. {mistake.question}")
     return Feedback(False, None, f"{told}\n{_look(found, expected)}")
+
+
+def _nothing(value) -> bool:
+    return value is None or value is ... or (isinstance(value, list) and bool(value) and all(map(_nothing, value)))
 
 
 class NotDone(Exception):

@@ -147,11 +147,11 @@ MISTAKES = (
     Mistake("masked with a number that half precision does not have", "float16 ends at 65,504. Which constant works "
             "in every precision?", _large_number))
 HINTS = ("Four steps: normalise the rows, all similarities divided by τ, take out each row's similarity with itself, "
-"and cross-entropy with the partner as the class.",
+         "and cross-entropy with the partner as the class.",
          "A row of logits is a classification among 2N − 1 other views. What has logit −∞ has probability 0.",
          "The class of row k is row k + N, and of row k + N it is row k: torch.arange(2N).roll(N).")
 
-NT_XENT = Exercise("nt_xent", "03", nt_xent, CASES, MISTAKES, HINTS, _observe, _memory)
+NT_XENT = Exercise("nt_xent", "03", nt_xent, CASES, MISTAKES, HINTS, _observe, _memory, "my_nt_xent")
 NT_XENT_LOOPS = Exercise(
     "nt_xent_loops", "03", nt_xent, CASES, MISTAKES,
     ("For each row i: the similarity with its partner over τ, and the same for every other row k ≠ i.",

@@ -100,8 +100,7 @@ MASK = Exercise(
         Mistake("rows and columns are swapped", "Is the first axis of a patch grid its rows or its columns?",
                 lambda x, m: _mask(x, m.transpose(1, 2))),
         Mistake("every picture gets the first picture's mask", "The mask has an entry for each picture: which axis is "
-                "that?",
-                lambda x, m: _mask(x, m[:1].expand_as(m))),
+                "that?", lambda x, m: _mask(x, m[:1].expand_as(m))),
         Mistake("the grid is repeated side by side", "Each entry of the grid should become a block of pixels. Does "
                 "repeating the whole grid do that? (repeat and repeat_interleave differ.)", _tiled),
         Mistake("one pixel of each patch", "How many pixels does a patch have, and how many are hidden in yours?",

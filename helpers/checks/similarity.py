@@ -18,7 +18,7 @@ def _zeros(embeddings: Tensor) -> Tensor:
 
 
 SIMILARITY = Exercise(
-    "cosine_similarity", "03", cosine_similarity,
+    "cosine_similarity", "03", cosine_similarity, named="similarity_matrix",
     cases=(Case((torch.tensor([[3.0, 4.0], [8.0, 6.0], [-4.0, 3.0]]),), "three rows of different lengths"),
            Case((torch.randn(5, 4, generator=torch.Generator().manual_seed(0)) * 10,), "five rows of four numbers")),
     mistakes=(
@@ -29,15 +29,13 @@ SIMILARITY = Exercise(
         Mistake("all rows are divided by one length", "Does every row have length 1 after your division, or all of "
                 "them together?", lambda e: (e / e.norm()) @ (e / e.norm()).T),
         Mistake("only one of the two rows is normalised", "A similarity compares two rows. Whose length is still in "
-                "it?",
-                lambda e: F.normalize(e, dim=1) @ e.T),
+                "it?", lambda e: F.normalize(e, dim=1) @ e.T),
         Mistake("divided by the squared length", "What is the length of a row: the sum of squares, or its root?",
                 lambda e: (e / e.square().sum(1, keepdim=True)) @ (e / e.square().sum(1, keepdim=True)).T),
         Mistake("coordinates are compared with coordinates", "The result should be (M, M). Which of the two factors "
                 "is to be transposed?", lambda e: F.normalize(e, dim=1).T @ F.normalize(e, dim=1)),
         Mistake("each row is compared with itself only", "How many pairs do M rows have, and how many numbers came "
-                "back?",
-                lambda e: F.cosine_similarity(e, e, dim=1)),
+                "back?", lambda e: F.cosine_similarity(e, e, dim=1)),
         Mistake("the sign is lost", "Can a cosine be negative? What do opposite rows have?",
                 lambda e: cosine_similarity(e).abs()),
         Mistake("the diagonal is taken away", "What is the similarity of a row with itself? (Masking comes later, in "
@@ -49,14 +47,13 @@ SIMILARITY = Exercise(
            "transposed on one side."))
 
 PARTNER = Exercise(
-    "partner", "03", lambda k, N: (k + N) % (2 * N), observe=_partners,
+    "partner", "03", lambda k, N: (k + N) % (2 * N), named="partner_of", observe=_partners,
     cases=(Case((3,), "rows 0 to 5, N = 3"), Case((4,), "rows 0 to 7, N = 4"), Case((1,), "rows 0 and 1, N = 1")),
     mistakes=(
         Mistake("views that alternate", "That is right where rows 2k and 2k + 1 are a pair. How are the views stacked "
                 "here: all first ones, and then?", lambda k, N: k ^ 1),
         Mistake("it runs past the last row", "What does your formula give for the last row, and how many rows are "
-                "there?",
-                lambda k, N: k + N),
+                "there?", lambda k, N: k + N),
         Mistake("it ends up in the first half", "After how many rows should the count begin again: N, or all of them?",
                 lambda k, N: (k + N) % N),
         Mistake("mirrored", "Row 0 would belong to the last row. Are the second views in the same order as the first "
@@ -65,8 +62,7 @@ PARTNER = Exercise(
         Mistake("the neighbour below", "Is the next row another view of this image, or a view of the next image?",
                 lambda k, N: (k + 1) % (2 * N)),
         Mistake("half of the rows are wrong: only the first views", "Rows 0 to N - 1 are right. Where is the partner "
-                "of row N?",
-                lambda k, N: k + N if k < N else k),
+                "of row N?", lambda k, N: k + N if k < N else k),
         Mistake("it goes below 0", "Where does row 0 find its partner: N rows down, or N rows up?",
                 lambda k, N: k - N)),
     hints=("Write the rows of N = 3 on paper: a1 b1 c1 a2 b2 c2. How far is it from a1 to a2? And from a2 back to a1?",

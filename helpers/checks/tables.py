@@ -41,11 +41,9 @@ OPTION = Exercise(
         Mistake("the quickest is taken", "The budget is a limit, not a goal. What is to be as large as possible?",
                 lambda r, s: _option(r, s, "seconds", best=min)),
         Mistake("the best single row wins", "One lucky seed is not an option's accuracy. What is a fair summary of "
-                "several rows?",
-                lambda r, s: _option(r, s, score=_extreme(max))),
+                "several rows?", lambda r, s: _option(r, s, score=_extreme(max))),
         Mistake("the slowest row decides about the budget", "The budget is for the mean of the seconds: is it the "
-                "largest one in yours?",
-                lambda r, s: _option(r, s, cost=_extreme(max))),
+                "largest one in yours?", lambda r, s: _option(r, s, cost=_extreme(max))),
         Mistake("the quickest row decides about the budget", "The budget is for the mean of the seconds: is it the "
                 "smallest one in yours?", lambda r, s: _option(r, s, cost=_extreme(min))),
         Mistake("the worst is taken", "max or min?", lambda r, s: _option(r, s, best=min)),
@@ -105,15 +103,12 @@ BEST_PAIR = Exercise(
            "transforms")),
     mistakes=(
         Mistake("the diagonal is taken for a pair", "What was trained in a cell on the diagonal: two transforms, or "
-                "one?",
-                _at(lambda t: ((t + t.T) / 2).argmax())),
+                "one?", _at(lambda t: ((t + t.T) / 2).argmax())),
         Mistake("one order only", "Crop then colour, and colour then crop, are the same two transforms. What is their "
-                "mean?",
-                _at(lambda t: _off_diagonal(t).argmax())),
+                "mean?", _at(lambda t: _off_diagonal(t).argmax())),
         Mistake("the worst pair", "argmax or argmin?", _at(lambda t: _off_diagonal((t + t.T) / 2, 9.0).argmin())),
         Mistake("the two best single transforms", "Do two good ones make the best pair? Look at the cell that holds "
-                "both.",
-                _best_single_two),
+                "both.", _best_single_two),
         Mistake("the two best rows", "A transform can be good with many partners and not the best with any one. Which "
                 "cell is the largest?", _best_means),
         Mistake("the smaller of the two orders", "The mean over both orders was asked for.",

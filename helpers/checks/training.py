@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.checks.exercise import Case, Exercise, Mistake, NotDone
+from helpers.checks.exercise import Case, Exercise, Mistake
 from helpers.losses import cosine_similarity, positive_index
 
 
@@ -65,14 +65,12 @@ TOP1 = Exercise(
         Mistake("the wrong partner: views that alternate", "Rows k and k + N are a pair. Which row does yours take "
                 "for the partner of row 0?", lambda z: _share(_top1(z), torch.arange(len(z)) ^ 1)),
         Mistake("the rows are not normalised", "Does a long row win in yours because it is similar, or because it is "
-                "long?",
-                _unnormalized),
+                "long?", _unnormalized),
         Mistake("percent instead of a share", "Can a share be above 1?", lambda z: 100 * _share(_top1(z))),
         Mistake("the least similar one is chosen", "argmin or argmax: what is the most similar view?",
                 lambda z: _share(cosine_similarity(z).argmin(dim=1))),
         Mistake("first views only", "The second views look for their partners too: over how many rows is the mean "
-                "taken?",
-                _first_half),
+                "taken?", _first_half),
         Mistake("first views choose among second views only", "Among how many others does a view choose: N, or 2N − "
                 "1?", _cross),
         Mistake("better than average is taken for found", "The pair is found if *no* other view is more similar. With "
@@ -133,11 +131,9 @@ KNN = Exercise(
         Mistake("labels are averaged", "Between class 0 and class 2: is class 1 a compromise? What counts is how "
                 "often each is named.", lambda b, y, q, k: _votes(b, y, q, k).float().mean(dim=1).round().long()),
         Mistake("the median vote", "The middle of sorted labels is not the most frequent one. Which of torch's "
-                "functions counts?",
-                lambda b, y, q, k: _votes(b, y, q, k).median(dim=1).values),
+                "functions counts?", lambda b, y, q, k: _votes(b, y, q, k).median(dim=1).values),
         Mistake("one neighbour too few", "How many are k neighbours? (A query is not in the bank: there is none to "
-                "leave out.)",
-                lambda b, y, q, k: _votes(b, y, q, k)[:, 1:].mode(dim=1).values)),
+                "leave out.)", lambda b, y, q, k: _votes(b, y, q, k)[:, 1:].mode(dim=1).values)),
     hints=("Similarities of all queries with the whole bank are one matrix product of normalised rows, (M, N).",
            "topk(k, dim=1).indices are the places of the neighbours; labels[places] are their labels, (M, k).",
            "mode(dim=1).values is the most frequent one in each row."))
@@ -150,10 +146,7 @@ def _factor(step: int, warmup: int, total: int) -> float:
 
 
 def _way(function, warmup: int, total: int) -> list:
-    factors = [function(step, warmup, total) for step in range(total + 1)]
-    if any(factor is None or factor is ... for factor in factors):
-        raise NotDone
-    return factors
+    return [function(step, warmup, total) for step in range(total + 1)]
 
 
 def _after(cosine):
@@ -176,8 +169,7 @@ SCHEDULE = Exercise(
         Mistake("no warm-up", "What happens before step `warmup`?",
                 lambda s, w, t: 0.5 * (1 + math.cos(math.pi * s / t))),
         Mistake("a quarter of a wave", "How far does cos(π t / 2) fall, and with which slope does it arrive at the "
-                "end?",
-                _after(lambda s, w, t: math.cos(math.pi / 2 * (s - w) / (t - w)))),
+                "end?", _after(lambda s, w, t: math.cos(math.pi / 2 * (s - w) / (t - w)))),
         Mistake("the cosine goes from 1 to −1", "Can a learning rate be below 0? Move and scale the wave.",
                 _after(lambda s, w, t: math.cos(math.pi * (s - w) / (t - w)))),
         Mistake("a straight line down", "Which function should it follow after the warm-up?",

@@ -59,8 +59,7 @@ LABELS = Exercise(
            Case((torch.tensor([2, 0, 1, 1, 2] * 12).roll(7),), "60 images of other classes")),
     mistakes=(
         Mistake("not as many of each class", "Thirty images chosen from all alike: how many of each class does that "
-                "give?",
-                _unstratified),
+                "give?", _unstratified),
         Mistake("a smaller choice is not part of a larger one", "Does the order of your images depend on per_class? "
                 "One order for all, and the first ones of it, would nest.", _not_nested),
         Mistake("the seed is not used", "Call it twice with one seed: is it the same choice? Which generator does "
@@ -218,17 +217,14 @@ PROBE = Exercise(
                 for seed, words in ((3, "195 vectors"), (12, "another 195 vectors"))),
     mistakes=(
         Mistake("the test images choose", "If test chooses the strength, who is left to judge? Which part is there "
-                "for choices?",
-                lambda f, a, v, t, s: _probe(f, a, v, t, s, choose=2)),
+                "for choices?", lambda f, a, v, t, s: _probe(f, a, v, t, s, choose=2)),
         Mistake("the training images choose", "On the images that it was fitted to, the least regularised one nearly "
                 "always looks best. Which part is there for choices?",
                 lambda f, a, v, t, s: _probe(f, a, v, t, s, choose=0)),
         Mistake("scaled by all images together", "Mean and spread of which images may be known when the probe is "
-                "trained?",
-                lambda f, a, v, t, s: _probe(f, a, v, t, s, by=torch.cat([a[0], v[0], t[0]]))),
+                "trained?", lambda f, a, v, t, s: _probe(f, a, v, t, s, by=torch.cat([a[0], v[0], t[0]]))),
         Mistake("scaled by train and test together", "Mean and spread of which images may be known when the probe is "
-                "trained?",
-                lambda f, a, v, t, s: _probe(f, a, v, t, s, by=torch.cat([a[0], t[0]]))),
+                "trained?", lambda f, a, v, t, s: _probe(f, a, v, t, s, by=torch.cat([a[0], t[0]]))),
         Mistake("each part is scaled by itself", "A new image comes alone: by which mean and spread is it scaled then?",
                 _each_its_own),
         Mistake("not scaled at all", "Some features are a thousand times larger than others. Which ones does the "

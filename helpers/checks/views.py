@@ -37,22 +37,18 @@ TWO_VIEWS = Exercise(
     cases=(Case((3,), "three images"), Case((4,), "four images")),
     mistakes=(
         Mistake("views that alternate", "Rows k and k + N should be a pair. Are all first views stacked before all "
-                "second ones?",
-                lambda x, a: a(x.repeat_interleave(2, 0))),
+                "second ones?", lambda x, a: a(x.repeat_interleave(2, 0))),
         Mistake("the same view twice", "How often is augment called? Two names for one draw are one view, and the "
                 "loss would be at its floor almost at once.", lambda x, a: a(x).repeat(2, 1, 1, 1)),
         Mistake("the image itself is one of the views", "Both views are drawn. Which half of yours has never met "
-                "augment?",
-                lambda x, a: torch.cat([x, a(x)])),
+                "augment?", lambda x, a: torch.cat([x, a(x)])),
         Mistake("a view of a view", "From what should the second view be drawn: from the image, or from the first "
-                "view?",
-                lambda x, a: torch.cat([(first := a(x)), a(first)])),
+                "view?", lambda x, a: torch.cat([(first := a(x)), a(first)])),
         Mistake("one view only", "How many views does each image give?", lambda x, a: a(x)),
         Mistake("an axis too many", "What is the difference between torch.stack and torch.cat?",
                 lambda x, a: torch.stack([a(x), a(x)])),
         Mistake("the second half is in another order", "Row k + N should show the image of row k. What does yours "
-                "show there?",
-                lambda x, a: torch.cat([a(x), a(x).flip(0)])),
+                "show there?", lambda x, a: torch.cat([a(x), a(x).flip(0)])),
         Mistake("stacked along the colours", "Along which axis do images lie?",
                 lambda x, a: torch.cat([a(x), a(x)], dim=1))),
     hints=("Each call of augment draws anew: how many calls are needed?",
@@ -96,7 +92,7 @@ def _photos(seed: int) -> Tensor:
 
 
 JITTER = Exercise(
-    "color_jitter", "02", _jitter,
+    "color_jitter", "02", _jitter, named="jitter",
     cases=(Case((_photos(0), torch.tensor([0.5, 1.0, 1.5, 2.0]), torch.tensor([1.5, 0.3, 0.8, 1.8])),
                 "four pictures, each with its own brightness and contrast"),
            Case((_photos(1), torch.tensor([1.2, 0.7, 1.0, 1.0]), torch.tensor([1.0, 1.0, 0.0, 2.0])),

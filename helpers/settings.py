@@ -42,8 +42,8 @@ class Settings:
     cutout_p: float = _option(0.0, "probability of cutout")
     noise_p: float = _option(0.0, "probability of Gaussian noise")
     sobel_p: float = _option(0.0, "probability of the Sobel filter")
-    one_branch: str = _option("", "instead of all these: one crop for both views, and these\ntransforms, in this order, "
-                              f"on the first only\n({', '.join(TRANSFORMS)})")
+    one_branch: str = _option("", "instead of all these: one crop for both views, and these\ntransforms, in this "
+                              f"order, on the first only\n({', '.join(TRANSFORMS)})")
     seed: int = _option(0, "chooses weights, order and views")
     precision: str = _option("auto", "auto, 32-true, bf16-mixed or 16-mixed")
 

@@ -78,7 +78,8 @@ def _noise(output: nbformat.NotebookNode) -> bool:
         return output.name == "stderr" or not output.text.strip()
     # A widget without a static picture beside it shows nothing where no kernel runs.
     data = output.get("data", {})
-    return "application/vnd.jupyter.widget-view+json" in data and not any(key.startswith("image/") for key in data)
+    return "application/vnd.jupyter.widget-view+json" in data and not any(
+        key.startswith("image/") or key == "text/html" for key in data)
 
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:

@@ -17,6 +17,8 @@ from torch import nn
 from helpers.augmentations import color_jitter, rotate
 from helpers.checks import check, exercises, find, hint
 from helpers.losses import nt_xent
+from helpers.widgets.questions import QUESTIONS
+from helpers.widgets.quiz import Quiz
 
 
 def loops_similarity(e):
@@ -410,3 +412,32 @@ def test_feedback_is_shown_with_a_sign_and_no_markup_of_the_student():
     feedback = check("nt_xent", lambda z, t: "<b>x</b>")
     assert "<b>" not in feedback._repr_html_()
     assert repr(feedback) == feedback.message
+
+
+@pytest.mark.parametrize("notebook", QUESTIONS)
+def test_a_quiz_replies_to_every_answer(notebook):
+    quiz = Quiz(notebook)
+    assert len(quiz.questions) == 5
+    for question, choice, reply in zip(quiz.questions, quiz.choices, quiz.replies, strict=True):
+        assert choice.index is None
+        assert reply.value == "", "nothing is told before a choice"
+        seen = set()
+        for place, (answer, said) in enumerate(question.shown()):
+            choice.index = place
+            seen.add(reply.value)
+            assert said[:1] == ("✓" if answer == question.answers[question.right][0] else "✗")
+            assert said[:1] in reply.value
+        assert len(seen) == len(question.answers) >= 3
+    page = quiz._repr_mimebundle_()["text/html"]
+    assert page.count("<details>") == sum(len(question.answers) for question in quiz.questions)
+
+
+def test_right_answers_have_no_usual_place():
+    places = [question.shown().index(next(pair for pair in question.shown() if pair[1].startswith("✓")))
+              for questions in QUESTIONS.values() for question in questions]
+    assert max(Counter(places).values()) <= 0.5 * len(places)
+
+
+def test_an_unknown_quiz_is_told_which_there_are():
+    with pytest.raises(ValueError, match="no questions for notebook '99'; there are for 01, 02"):
+        Quiz("99")

@@ -18,6 +18,9 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 
 import build  # noqa: E402
 
+from helpers.checks import exercises, find  # noqa: E402
+from helpers.widgets.questions import QUESTIONS  # noqa: E402
+
 NAMES = [source.stem for source in build.SOURCES]
 
 
@@ -66,6 +69,28 @@ def test_explorers_leave_a_picture_with_its_text_where_no_kernel_runs(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_exercises_are_those_that_are_checked(name):
+    """Two to four in each notebook from 01 on, each with a check that its solution passes, and a quiz at the end."""
+    solution = read(build.NOTEBOOKS / "solutions" / f"{name}.ipynb")
+    code = [cell for cell in solution.cells if cell.cell_type == "code"]
+    checked = {}
+    for cell in code:
+        for exercise, function in re.findall(r'^check\("(\w+)", (\w+)\)$', cell.source, re.MULTILINE):
+            checked[exercise] = function
+            assert cell.outputs[-1].data["text/plain"].startswith("Right. Tried: "), exercise
+    expected = {exercise: find(exercise).function for exercise in exercises() if find(exercise).notebook == name[:2]}
+    assert checked == expected
+    if name[:2] != "00":
+        assert 2 <= len(checked) <= 4
+        assert len(QUESTIONS[name[:2]]) == 5
+        quiz = next(cell for cell in code if cell.source.endswith(f'Quiz("{name[:2]}")'))
+        assert quiz.outputs[-1].data["text/html"].count("<details>") >= 15
+    student = (build.NOTEBOOKS / "source" / f"{name}.py").read_text()
+    for block in re.findall(r"### BEGIN SOLUTION\n(.*?)### END", student, re.DOTALL):
+        assert block.lstrip().startswith("# "), "a solution is explained in a line or two"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_cells_are_short_and_exercises_are_emptied(name):
     student = read(build.NOTEBOOKS / f"{name}.ipynb")
     code = [cell.source for cell in student.cells if cell.cell_type == "code"]
@@ -82,10 +107,9 @@ def test_cells_are_short_and_exercises_are_emptied(name):
 def test_student_notebook_runs_unsolved_in_fast_mode(name):
     """From top to bottom, from its own folder, in a process of its own."""
     student = build.execute(read(build.NOTEBOOKS / f"{name}.ipynb"), seconds=300)
-    printed = "".join(output.get("text", "") for cell in student.cells if cell.cell_type == "code"
-                      for output in cell.outputs)
-    exercises = sum("# your code here" in cell.source for cell in student.cells)
-    assert printed.count("not done yet") == exercises
+    said = [output.data["text/plain"] for cell in student.cells if cell.cell_type == "code" for output in cell.outputs
+            if "text/plain" in output.get("data", {})]
+    assert said.count("Not done yet.") == sum("# your code here" in cell.source for cell in student.cells)
 
 
 def test_the_readmes_table_is_what_the_results_say():

@@ -65,6 +65,30 @@ MaskedExplorer()
 # What is painted is blurred: where several pictures are possible, the mean of all of them has the smallest squared error. To do even
 # that, the network must know what photos are like: bright above, darker below, edges that go on.
 #
+# ### Exercise 1 · Hide patches
+#
+# Write what makes the question. A picture is divided into P × P patches, and `hidden` says for each whether it is hidden: bool
+# (N, P, P), rows first. Hidden pixels become grey, 0.5. The cell after it tells whether it is right, and if not, which mistake it
+# looks like. Stuck? `hint("mask_patches")` in a cell of your own helps a step further.
+
+
+# %%
+def mask_patches(images: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """Return images (N, 3, H, W) with all pixels of the patches that are hidden, (N, P, P), set to 0.5."""
+    ### BEGIN SOLUTION
+    # Each entry of the grid becomes a block of pixels; one mask serves the three colours.
+    side = images.shape[2] // hidden.shape[1]
+    pixels = hidden.repeat_interleave(side, 1).repeat_interleave(side, 2)  # (N, H, W)
+    return images.masked_fill(pixels[:, None], 0.5)
+    ### END SOLUTION
+
+
+# %%
+from helpers.checks import check, hint
+
+check("mask_patches", mask_patches)
+
+# %% [markdown]
 # ### Denoising
 #
 # Perturb every pixel a little and restore it. At which strength of noise does the network begin to do more good than harm?
@@ -105,7 +129,7 @@ RotationExplorer()
 # and right. What might it look at there, light and shadow perhaps? A network uses whatever helps, not what we had in mind. With the
 # *star* it fails: rendered shapes are unlike anything that it has seen.
 #
-# ### Exercise 1 · Make the rotation task
+# ### Exercise 2 · Make the rotation task
 #
 # Nobody labels anything: the answers come with the question. Write the function that turns images into a classification problem.
 # Row k gets k mod 4 quarter turns, and that number is its label. (`torch.rot90(image, turns, (1, 2))` turns one image (3, H, W)
@@ -116,6 +140,7 @@ RotationExplorer()
 def rotation_task(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (turned images (N, 3, H, W), labels (N,)): image k is turned by k mod 4 quarter turns."""
     ### BEGIN SOLUTION
+    # The answers come first, and the questions are made from them.
     labels = torch.arange(len(images)) % 4
     turned = torch.stack([torch.rot90(image, int(turns), (1, 2)) for image, turns in zip(images, labels, strict=True)])
     return turned, labels
@@ -123,25 +148,7 @@ def rotation_task(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 # %%
-from helpers.augmentations import rotate
-from helpers.data import sample_photos
-
-images = sample_photos(32).images
-answer, expected = rotation_task(images), torch.arange(len(images)) % 4
-if answer is None or answer is ...:
-    print("not done yet")
-elif not isinstance(answer, tuple) or len(answer) != 2:
-    print("two things should come back: return turned, labels")
-elif not isinstance(answer[0], torch.Tensor):
-    print("the pictures should be one tensor (N, 3, H, W): torch.stack joins a list")
-else:
-    turned, labels = answer[0].to(images.dtype), torch.as_tensor(answer[1])
-    if labels.tolist() != expected.tolist():
-        print(f"the labels are {labels.tolist()}, and should be {expected.tolist()}")
-    elif torch.equal(turned, rotate(images, -expected)) and not torch.equal(turned, rotate(images, expected)):
-        print("the pictures are turned clockwise: the labels of 1 and 3 quarter turns would be swapped")
-    else:
-        print("right" if torch.equal(turned, rotate(images, expected)) else "the labels fit, but the turned pictures do not")
+check("rotation_task", rotation_task)
 
 # %% [markdown]
 # ### Jigsaw
@@ -277,6 +284,14 @@ for data in dict.fromkeys(row["data"] for row in pretext):
 # And a warning: this compares small networks, small budgets and frozen encoders. Masked autoencoders come into their own with large
 # transformers that are fine-tuned as a whole: 83.6% on ImageNet with ViT-B (MAE's authors, their repository). What carries over is the
 # reason: **a pretext task is worth as much as its answer has in common with your question.**
+
+# %% [markdown]
+# ## Five questions
+
+# %%
+from helpers.widgets.quiz import Quiz
+
+Quiz("01")
 
 # %% [markdown]
 # ## What you have learned

@@ -68,28 +68,42 @@ picture(show_images(views, columns=8, colors=[VIEW_A] * 16),
 def two_views(images: torch.Tensor, augment: Augment) -> torch.Tensor:
     """Return views (2N, 3, size, size); rows k and k + N are two views of image k."""
     ### BEGIN SOLUTION
+    # Every call draws anew, so two calls give two different views.
     return torch.cat([augment(images), augment(images)])
     ### END SOLUTION
 
 
 # %%
-plain = torch.arange(4).view(4, 1, 1, 1).expand(4, 3, 32, 32) / 4.0  # four images, each of one grey
-noisy = Augment(Policy(color_p=0, gray_p=0, blur_p=0, noise_p=1.0, noise_sigma=(0.01, 0.01)))
-mine = two_views(plain, noisy)
-if mine is None or mine is ...:
-    print("not done yet")
-elif not isinstance(mine, torch.Tensor):
-    print("return one tensor: torch.cat joins two")
-elif mine.shape != (8, 3, 32, 32):
-    print(f"the shape is {tuple(mine.shape)}; 4 images should give 8 views, (8, 3, 32, 32)")
-elif torch.equal(mine[:4], plain) or torch.equal(mine[4:], plain):
-    print("one half is the images themselves: both views are drawn")
-elif torch.equal(mine[:4], mine[4:]):
-    print("both views of each image are the same draw: call augment once for each view")
-elif (mine.mean(dim=(1, 2, 3)) * 4).round().tolist() != [0, 1, 2, 3] * 2:
-    print("rows k and k + N are not views of the same image: are all first views stacked before all second ones?")
-else:
-    print("right: two draws of each image, stacked")
+from helpers.checks import check, hint
+
+check("two_views", two_views)
+
+# %% [markdown]
+# If it is not right, the answer says which mistake it looks like. Stuck? `hint("two_views")` in a cell of your own helps a step
+# further.
+#
+# ### Exercise 2 · An amount for every image
+#
+# Libraries often draw one amount of jitter for a whole batch: all views then become darker together. Ours draws one for every
+# image. Write brightness and contrast that way. First brightness: multiply, and clip to 0 and 1. Then contrast: move each pixel
+# away from the image's mean grey level, or towards it, and clip again. Grey is 0.2989 R + 0.587 G + 0.114 B.
+
+
+# %%
+def jitter(images: torch.Tensor, brightness: torch.Tensor, contrast: torch.Tensor) -> torch.Tensor:
+    """Return images (N, 3, H, W) in [0, 1], each with its own brightness and contrast, factors of shape (N,)."""
+    ### BEGIN SOLUTION
+    # (N, 1, 1, 1) broadcasts one number over each image.
+    brightness, contrast = brightness.view(-1, 1, 1, 1), contrast.view(-1, 1, 1, 1)
+    images = (images * brightness).clamp(0, 1)
+    gray = (images * torch.tensor([0.2989, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)  # (N, 1, H, W)
+    middle = gray.mean(dim=(2, 3), keepdim=True)
+    return (middle + (images - middle) * contrast).clamp(0, 1)
+    ### END SOLUTION
+
+
+# %%
+check("color_jitter", jitter)
 
 # %% [markdown]
 # ## 2. What has the encoder become blind to?
@@ -272,6 +286,14 @@ Markdown(results_table(stay, {"data": "images", "question": "question", "transfo
 #   points less well by their neighbours; a linear probe, which may choose what to look at, sees no clear difference.
 #
 # So a harmful transform need not destroy a label. It makes it *harder to read*, in $z$ first, and sometimes, as with hue, in $h$ too.
+
+# %% [markdown]
+# ## Five questions
+
+# %%
+from helpers.widgets.quiz import Quiz
+
+Quiz("02")
 
 # %% [markdown]
 # ## What you have learned

@@ -65,31 +65,27 @@ for dimensions in (2, 8, 128):
 # %% [markdown]
 # ### Exercise 1 · All similarities at once
 #
-# A batch gives many embeddings, one a row. Write the matrix of all their cosine similarities. Hint: when every row has length 1,
-# one matrix product does it.
+# A batch gives many embeddings, one a row. Write the matrix of all their cosine similarities.
 
 
 # %%
 def similarity_matrix(embeddings: torch.Tensor) -> torch.Tensor:
     """Return the cosine similarity of every row of embeddings, (M, D), with every row: (M, M)."""
     ### BEGIN SOLUTION
+    # Between rows of length 1, the dot product is the cosine.
     unit = F.normalize(embeddings, dim=1)
     return unit @ unit.T
     ### END SOLUTION
 
 
 # %%
-from helpers.losses import cosine_similarity
+from helpers.checks import check, hint
 
-rows = torch.tensor([[3.0, 4.0], [8.0, 6.0], [-4.0, 3.0]])
-mine, expected = similarity_matrix(rows), cosine_similarity(rows)
-if mine is None or mine is ...:
-    print("not done yet")
-elif isinstance(mine, torch.Tensor) and mine.shape == expected.shape and torch.allclose(mine.to(expected), expected, atol=1e-6):
-    print("right:", mine, sep="\n")
-else:
-    print(f"yours is\n{mine}\nwhere this was expected:\n{expected}\nDoes every row have length 1 before the product? Is "
-          f"the result (M, M)?")
+check("cosine_similarity", similarity_matrix)
+
+# %% [markdown]
+# If it is not right, the answer says which mistake it looks like. Stuck? `hint("cosine_similarity")` in a cell of your own helps a
+# step further.
 
 # %% [markdown]
 # ## 2. A batch of views
@@ -108,19 +104,13 @@ else:
 def partner_of(k: int, N: int) -> int:
     """Return the row of the other view of the image in row k, of 2N rows."""
     ### BEGIN SOLUTION
+    # N rows on; who leaves at the end comes in at the beginning.
     return (k + N) % (2 * N)
     ### END SOLUTION
 
 
 # %%
-found = [partner_of(k, 3) for k in range(6)]
-if found[0] is None or found[0] is ...:
-    print("not done yet")
-elif found == [3, 4, 5, 0, 1, 2] and partner_of(0, 4) == 4:
-    print("right: of three images, row 0 has row 3, and row 3 has row 0")
-else:
-    print(f"for N = 3 yours gives {found}. Rows 0 to 2 are the first views and rows 3 to 5 the second ones, in the same "
-          f"order; the partner of the partner is oneself")
+check("partner", partner_of)
 
 # %% [markdown]
 # ## 3. The matrix explorer
@@ -176,13 +166,40 @@ ByHand()
 #
 # (If a similarity stops following the slider: not any six numbers can be the similarities of four vectors. If A1 is close to
 # both B1 and A2, those two cannot be far apart.)
-
-# %% [markdown]
-# ## 5. As code
 #
-# Now the same as code, a step at a time, on the projections of four images.
+# ### Exercise 3 · The formula, with loops
+#
+# Write the formula as it stands: for each row $i$, the similarity with its partner and those with all others, and at the end the
+# mean over all rows. Slow is fine; what matters is that you can see that it is the formula.
+
 
 # %%
+def nt_xent_loops(z: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return NT-Xent of projections z, (2N, D), term by term; rows k and k + N are a pair."""
+    ### BEGIN SOLUTION
+    # One row at a time; torch.stack keeps the gradient of every term.
+    z = F.normalize(z.float(), dim=1)
+    rows, losses = len(z), []
+    for i in range(rows):
+        positive = z[i] @ z[(i + rows // 2) % rows] / temperature
+        others = torch.stack([z[i] @ z[k] / temperature for k in range(rows) if k != i])
+        losses.append(-positive + others.logsumexp(dim=0))
+    return torch.stack(losses).mean()
+    ### END SOLUTION
+
+
+# %%
+check("nt_xent_loops", nt_xent_loops)
+
+# %% [markdown]
+# ## 5. As matrices
+#
+# A batch of 256 images has 512 rows and more than a quarter of a million pairs: too many for a loop in every step of a training.
+# Here is the same a step at a time, for all rows at once, on the projections of four images.
+
+# %%
+from helpers.losses import cosine_similarity
+
 projections = torch.randn(8, 128)  # (2N, D)
 tau = 0.5
 logits = cosine_similarity(projections) / tau  # 1 similarity, divided by the temperature: (2N, 2N)
@@ -203,34 +220,35 @@ loss = per_view.mean()  # 5 mean over the 2N views
 print(f"loss {loss:.4f}")
 
 # %% [markdown]
-# `logsumexp` is there for a reason: at $\tau = 0.01$, $e^{s/\tau}$ is up to $e^{100}$, more than 32-bit floats hold. Is it
-# the loss that trains everything in this course? And is it the loss of the paper? We ask both: `nt_xent` in `helpers/losses.py`, and
-# the paper's Equation 1 with loops, term by term. Here are the five steps in five lines first.
+# `logsumexp` is there for a reason: at $\tau = 0.01$, $e^{s/\tau}$ is up to $e^{100}$, more than 32-bit floats hold.
+#
+# ### Exercise 4 · NT-Xent in five lines
+#
+# Put the steps into a function, for any number of images. The check knows the classic mistakes, which stand or stood in public code;
+# some of them never show in a falling loss.
+
+
+# %%
+def my_nt_xent(z: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return NT-Xent of projections z, (2N, D), without a loop; rows k and k + N are a pair."""
+    ### BEGIN SOLUTION
+    # Cross-entropy is logsumexp - positive, and takes the mean: the class of each row is its partner.
+    logits = cosine_similarity(z.float()) / temperature
+    logits.fill_diagonal_(float("-inf"))
+    return F.cross_entropy(logits, torch.arange(len(z)).roll(len(z) // 2))
+    ### END SOLUTION
+
+
+# %%
+check("nt_xent", my_nt_xent)
+
+# %% [markdown]
+# Is it also the loss that trains everything in this course, `nt_xent` in `helpers/losses.py`?
 
 # %%
 from helpers.losses import nt_xent
 
-
-def five_lines(projections: torch.Tensor, tau: float) -> torch.Tensor:
-    """Return NT-Xent of projections (2N, D), rows k and k + N a pair."""
-    rows = torch.arange(len(projections))
-    logits = cosine_similarity(projections) / tau
-    logits.fill_diagonal_(float("-inf"))
-    positive = logits[rows, rows.roll(len(rows) // 2)]
-    return (logits.logsumexp(dim=1) - positive).mean()
-
-
-# %%
-z = F.normalize(projections.double(), dim=1)
-each = []
-for i in range(8):
-    j = (i + 4) % 8
-    others = sum(torch.exp(z[i] @ z[k] / tau) for k in range(8) if k != i)
-    each.append(-torch.log(torch.exp(z[i] @ z[j] / tau) / others))
-by_loops = sum(each) / 8
-mine, helpers = five_lines(projections, tau), nt_xent(projections, tau)
-print(f"step by step {loss:.6f}   five lines {mine:.6f}   helpers {helpers:.6f}   the paper, term by term {by_loops:.6f}")
-assert max(abs(loss - value) for value in (mine, helpers, by_loops)) < 1e-6
+print(f"step by step {loss:.6f}   helpers {nt_xent(projections, tau):.6f}   yours {my_nt_xent(projections, tau) or 'not yet'}")
 
 # %% [markdown]
 # ## 6. What the temperature does
@@ -272,6 +290,14 @@ for tau in (0.5, 0.07):
 # %% [markdown]
 # At 0.5 the error hides in the second decimal. At 0.07 the view's similarity to itself, the largest there can be, drowns all the
 # rest. A loss deserves a test against a slow and obvious version, as in part 5.
+
+# %% [markdown]
+# ## Five questions
+
+# %%
+from helpers.widgets.quiz import Quiz
+
+Quiz("03")
 
 # %% [markdown]
 # ## What you have learned

@@ -81,13 +81,15 @@ EmbeddingExplorer()
 # ### Exercise 1 · Choose the labels
 #
 # Write the choice: `per_class` rows of each class, in an order that `seed` alone decides, so that a larger choice holds every
-# smaller one. Hint: shuffle all rows once, whatever `per_class` is, then take the first of each class.
+# smaller one. Stuck? `hint("choose_labels")`
+# in a cell of your own helps a step further.
 
 
 # %%
 def choose_labels(labels: torch.Tensor, per_class: int, seed: int) -> torch.Tensor:
     """Return the rows of per_class images of each class of labels, (N,), sorted."""
     ### BEGIN SOLUTION
+    # One shuffled order for every per_class: the first ones of a class are always among the first more.
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     first = [order[labels[order] == k][:per_class] for k in range(int(labels.max()) + 1)]
     return torch.cat(first).sort().values
@@ -95,17 +97,9 @@ def choose_labels(labels: torch.Tensor, per_class: int, seed: int) -> torch.Tens
 
 
 # %%
-few, more = (choose_labels(train.labels, per_class, seed=1) for per_class in (5, 20))
-if few is None or few is ...:
-    print("not done yet")
-elif train.labels[few].bincount(minlength=4).tolist() != [5, 5, 5, 5]:
-    print(f"there should be 5 of each class, and there are {train.labels[few].bincount(minlength=4).tolist()}")
-elif not set(few.tolist()) <= set(more.tolist()):
-    print("5 a class should be part of 20 a class with the same seed: does the order depend on per_class?")
-elif torch.equal(few, choose_labels(train.labels, 5, seed=2)):
-    print("another seed should label other images")
-else:
-    print("right: stratified (as many of each class), nested (5 within 20), and reproducible")
+from helpers.checks import check, hint
+
+check("choose_labels", choose_labels)
 
 # %% [markdown]
 # From here on `nested_subset` of `helpers/data.py` chooses. These twenty images are all that the options get to learn
@@ -158,10 +152,14 @@ for name, way in (("from scratch", train_from_scratch), ("option 1", fine_tune))
 def freeze(encoder: nn.Module) -> nn.Module:
     """Make the encoder one that nothing in training can move, and return it."""
     ### BEGIN SOLUTION
-    encoder.eval()  # BatchNorm uses its statistics and no longer updates them
+    # eval: BatchNorm uses its statistics and no longer updates them. No gradient: no optimiser moves a weight.
+    encoder.eval()
     return encoder.requires_grad_(False)
     ### END SOLUTION
 
+
+# %%
+check("freeze", freeze)
 
 # %%
 import copy
@@ -170,16 +168,9 @@ from helpers.transfer import fingerprint
 
 before = fingerprint(found.encoder)
 mine = freeze(copy.deepcopy(found.encoder).train())
-if mine is None or mine is ...:
-    print("not done yet")
-else:
+if mine is not None:
     mine(train.images[:32].float() / 255)  # one forward pass, as in training
-    if any(weight.requires_grad for weight in mine.parameters()):
-        print("a gradient step could still move the weights: see requires_grad")
-    elif fingerprint(mine) != before:
-        print("the weights stayed, and the fingerprint changed: a forward pass moved BatchNorm's statistics")
-    else:
-        print(f"right: the fingerprint of all weights and statistics is {before}, before and after")
+    print(f"fingerprint before {before}, after {fingerprint(mine)}")
 
 # %% [markdown]
 # `fingerprint` hashes every parameter and every running statistic: equal before and after means that nothing moved. Here is option
@@ -230,6 +221,29 @@ for classifier, strength in (("logistic regression", 0.01), ("linear SVM", 0.001
 
 # %% [markdown]
 # Which one would you take? Validation may decide. From here on, no test accuracy is shown before the choice is made.
+#
+# ### Exercise 3 · A probe without leakage
+#
+# Write the whole way of a linear probe: scale the features, fit one classifier for each strength of regularisation, choose one, and
+# judge it. Each step may look at one of the three parts only. Which? `fit(features, labels, strength)` is given, and returns a function
+# from features to labels.
+
+
+# %%
+def probe_accuracy(fit, train: tuple, val: tuple, test: tuple, strengths: tuple[float, ...]) -> float:
+    """Return the accuracy on test of a probe that train fits and val chooses; each part is (features, labels)."""
+    ### BEGIN SOLUTION
+    # Train gives the scale and fits, val chooses, test judges, each once.
+    mean, spread = train[0].mean(dim=0), train[0].std(dim=0)
+    (x, y), (x_val, y_val), (x_test, y_test) = (((f - mean) / spread, labels) for f, labels in (train, val, test))
+    fitted = [fit(x, y, strength) for strength in strengths]
+    chosen = max(fitted, key=lambda predict: (predict(x_val) == y_val).float().mean())
+    return (chosen(x_test) == y_test).float().mean().item()
+    ### END SOLUTION
+
+
+# %%
+check("probe_accuracy", probe_accuracy)
 
 # %% [markdown]
 # ## 7. How much would cheating bring?
@@ -340,7 +354,7 @@ Markdown("\n".join(lines))
 # and other draws, not other test images.
 
 # %% [markdown]
-# ### Exercise 3 · Choose within a budget
+# ### Exercise 4 · Choose within a budget
 #
 # You may spend so many seconds on a training. Write the choice: of the options that take no more than that on average, the one with
 # the highest mean accuracy. One question before you start: the rows hold `val_accuracy` and `accuracy` (on test). By which one
@@ -351,6 +365,7 @@ Markdown("\n".join(lines))
 def choose_option(rows: list[dict], seconds: float) -> str:
     """Return the best of the options whose mean `seconds` are within the budget."""
     ### BEGIN SOLUTION
+    # Validation chooses; the column of test accuracies is not read.
     def mean(option: str, column: str) -> float:
         values = [float(row[column]) for row in rows if row["option"] == option]
         return sum(values) / len(values)
@@ -361,19 +376,15 @@ def choose_option(rows: list[dict], seconds: float) -> str:
 
 
 # %%
-case = [{"option": option, "seconds": seconds, "val_accuracy": v, "accuracy": t} for option, seconds, v, t in (
-    ("1", "50", "0.80", "0.70"), ("1", "70", "0.84", "0.74"), ("2", "4", "0.70", "0.69"), ("2", "6", "0.72", "0.71"),
-    ("3", "1", "0.69", "0.75"), ("3", "1", "0.69", "0.75"))]
-mine = choose_option(case, 10)
-if mine is None or mine is ...:
-    print("not done yet")
-elif mine == "3":
-    print("option 3 is best on test in this case. If test chooses, who is left to judge?")
-elif choose_option(case, 60) != "1" or mine != "2":
-    print(f"within 10 s yours takes {mine}, within 60 s {choose_option(case, 60)}; expected were 2 and 1: are the seconds and "
-          f"the accuracies means over the rows of an option?")
-else:
-    print("right: validation chooses, and the budget is kept")
+check("choose_option", choose_option)
+
+# %% [markdown]
+# ## Five questions
+
+# %%
+from helpers.widgets.quiz import Quiz
+
+Quiz("05")
 
 # %% [markdown]
 # ## What you have learned

@@ -28,11 +28,12 @@ ALLOWED = {
     "settings": {"augmentations", "models"},
     "agreement": {"findings", "metrics"},
     "grading": {"artifacts", "checks"},
+    "slides": {"artifacts", "figures"},
     "checks": {"augmentations", "checks", "data", "losses", "metrics", "models"},
     "findings": {"augmentations", "data", "evaluation", "losses", "runtime", "settings", "simclr", "transfer"},
     "simclr": {"settings", "augmentations", "losses", "metrics", "models", "data", "runtime", "artifacts", "recording"},
 }
-ANYTHING = ("widgets", "commands", "__main__")
+ANYTHING = ("widgets", "figures", "commands", "__main__")
 
 
 def imports_of(path: Path) -> set[str]:
@@ -52,7 +53,7 @@ def test_imports_follow_the_table(path):
     module = path.relative_to(HELPERS).parts[0].removesuffix(".py")
     found = imports_of(path)
     inside = {name.split(".")[1] for name in found if name.startswith("helpers.")}
-    if module != "widgets":
+    if module not in ("widgets", "figures"):  # the slides' figures are the explorers' own pictures
         assert "widgets" not in inside, "only notebooks import widgets"
         assert "ipywidgets" not in found, "only widgets import ipywidgets"
     assert "matplotlib.pyplot" not in found, "pyplot holds global state and breaks in widget callbacks"

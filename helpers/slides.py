@@ -1,0 +1,91 @@
+"""Build the lectures: draw their figures, fill in their numbers, and let Marp make an HTML file and a PDF of each."""
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from helpers.artifacts import PROJECT, write_aside
+from helpers.figures import FIGURES, draw
+
+SLIDES = PROJECT / "slides"
+MARP = "@marp-team/marp-cli@4.5.1"
+PLACE = re.compile(r"\{\{(\w+)\}\}")
+PICTURE = re.compile(r"figures/([\w-]+)\.png")
+
+# What a paper found, as it is printed on a slide, with where it stands: shared/facts of the course's authors.
+NUMBERS: dict[str, Callable[[], str]] = {
+    "bert_masked": lambda: "15%",  # Devlin et al. 2018
+    "mae_masked": lambda: "75%",  # He et al. 2021
+    "simclr_1x": lambda: "69.3",  # Chen et al. 2020, Table 6
+    "simclr_4x": lambda: "76.5",  # Chen et al. 2020, Table 6
+}
+
+
+def decks() -> list[Path]:
+    """Return the sources of the lectures, in their order."""
+    return sorted(SLIDES.glob("[0-9][0-9]_*.md"))
+
+
+def fill(text: str) -> str:
+    """Return a lecture's source with its numbers in place of {{name}}.
+
+    Raises:
+        ValueError: If a name is not one of NUMBERS.
+    """
+    unknown = [name for name in PLACE.findall(text) if name not in NUMBERS]
+    if unknown:
+        raise ValueError(f"there is no number {unknown[0]!r} for the slides; helpers/slides.py holds them")
+    return PLACE.sub(lambda found: NUMBERS[found[1]](), text)
+
+
+def draw_figures(names: list[str] | None = None) -> None:
+    """Draw the figures of these names, or all of them, into slides/figures."""
+    for name in names or FIGURES:
+        with write_aside(SLIDES / "figures" / f"{name}.png") as aside:
+            aside.write_bytes(draw(name))
+
+
+def build(deck: Path) -> None:
+    """Write a lecture's HTML, with its pictures inside, and its PDF with the notes beside its source.
+
+    Raises:
+        ValueError: If node or a browser is missing, or Marp finds fault with the source.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / deck.name
+        shutil.copytree(SLIDES / "figures", Path(folder) / "figures")
+        source.write_text(fill(deck.read_text()))
+        options = ["--theme-set", str(SLIDES / "theme.css"), "--allow-local-files", "--html", "false"]
+        _marp([str(source), "-o", str(source.with_suffix(".html")), *options])
+        _marp([str(source), "-o", str(source.with_suffix(".pdf")), "--pdf", "--pdf-notes", *options])
+        page = PICTURE.sub(lambda found: _data(Path(folder) / found[0]), source.with_suffix(".html").read_text())
+        with write_aside(deck.with_suffix(".html")) as aside:
+            aside.write_text(page)
+        with write_aside(deck.with_suffix(".pdf")) as aside:
+            aside.write_bytes(source.with_suffix(".pdf").read_bytes())
+
+
+def _data(picture: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+
+
+def _marp(arguments: list[str]) -> None:
+    browser = os.environ.get("CHROME_PATH") or next(filter(None, map(shutil.which, (
+        "chromium", "chromium-browser", "google-chrome", "chrome", "msedge"))), None)
+    if browser is None:
+        raise ValueError("the PDF needs Chromium or Chrome: install one, or set CHROME_PATH to its program")
+    marp = shutil.which("marp")
+    npx = shutil.which("npx")
+    if marp is None and npx is None:
+        raise ValueError("Marp needs Node.js, which is not here: install it from nodejs.org, then run this again")
+    command = [marp] if marp else [npx, "--yes", MARP]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          env=os.environ | {"CHROME_PATH": browser, "CHROME_NO_SANDBOX": "1"}, check=False)
+    if done.returncode:
+        last = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-1:]
+        raise ValueError(f"Marp could not build the slides: {' '.join(last)}")

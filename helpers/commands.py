@@ -155,7 +155,7 @@ def run_findings(options: argparse.Namespace) -> int:
 
 def run_grade(options: argparse.Namespace) -> int:
     """Grade submissions, and print which mistakes the class makes."""
-    from helpers.grading import grade, summarize, write_rows
+    from helpers.grading import grade, plain, summarize, write_rows
     from helpers.runtime import usable_cores
 
     folder, out = Path(options.folder), Path(options.out)
@@ -168,15 +168,15 @@ def run_grade(options: argparse.Namespace) -> int:
     for path in (out, mistakes):
         if path.exists() and not options.overwrite:
             raise ValueError(f"{path} is there already; add --overwrite to replace it, or choose another --out")
-    rows = grade(folder, not options.no_progress, options.workers or usable_cores(), options.seconds)
+    rows = grade(folder, not options.no_progress, options.workers or usable_cores(), options.seconds,
+                 keep=lambda rows: write_rows(out, rows))
     summary = summarize(rows)
-    write_rows(out, rows)
     write_rows(mistakes, summary)
     for row in summary:
         print(f"{row['exercise']:>18}  {row['submissions']:>3} of {row['of']:<3}  {row['outcome']}")
     trouble = [row for row in rows if row["problem"]]
     for row in trouble:
-        print(f"{'look at':>18}  {row['submission']}: {row['problem']}")
+        print(f"{'look at':>18}  {plain(row['submission'])}: {plain(row['problem'])}")
     print(f"{len(rows)} submissions in {out}; the class's mistakes in {mistakes}")
     return 0
 

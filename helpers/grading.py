@@ -1,39 +1,45 @@
 """Grade a folder of submitted notebooks: each in a process of its own, which can spoil nothing but its own row.
 
-Of a notebook the definitions run: its imports, functions and classes, and, in the cells that hold an exercise, plain
-assignments. The functions that its exercises ask for are then given to `check`.
+Of a notebook the definitions run (imports, functions, classes), and those assignments that the functions of its
+exercises depend on; trainings and pictures do not. The functions are then given to `check`.
 
-What a process may do is limited by the system where it can be (memory, time, size of files, network) and by Python's
-audit events everywhere (files outside its own empty folder, other processes, network, libraries). That stops accidents
-and mischief. It does not stop an attacker who calls machine code: grade strangers' work in a virtual machine.
+`confinement.py` says what a process may do, and what stops it. A submission can still fake its own results: it runs in
+the process that checks it.
 """
 
 import ast
-import contextlib
 import csv
-import ctypes
+import dis
 import json
 import multiprocessing
-import os
+import shutil
 import sys
 import tempfile
-import time
+import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import CodeType
 
+import torch
 from tqdm import tqdm
 
 from helpers.artifacts import write_aside
 from helpers.checks import check, exercises, find
+from helpers.checks.guard import TooLong, call
+from helpers.confinement import confine, end
 
 SECONDS, MEBIBYTES = 20.0, 2048  # for each submission; memory above what torch itself takes
-LARGEST = 50  # MB of a notebook
+LARGEST, CODE = 50_000_000, 500_000  # bytes of a notebook, characters of its code
+STATEMENT, START = 4.0, 120.0  # seconds for one definition, and until torch is loaded
 NOT_DONE, WRONG = "not done", "wrong"
 
 
-def grade(folder: Path, progress: bool = True, workers: int = 1, seconds: float = SECONDS) -> list[dict]:
+def grade(folder: Path, progress: bool = True, workers: int = 1, seconds: float = SECONDS,
+          keep: Callable[[list[dict]], None] | None = None) -> list[dict]:
     """Return a row for each submission below a folder: points, and what became of each exercise.
 
     Args:
@@ -41,63 +47,99 @@ def grade(folder: Path, progress: bool = True, workers: int = 1, seconds: float 
         progress: Whether to show a progress bar.
         workers: Submissions at the same time.
         seconds: Limit for each.
+        keep: Called with the rows so far after each.
 
     Raises:
         ValueError: If there is nothing to grade.
     """
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()
+    paths = [path for path in sorted(folder.rglob("*")) if (path.is_file() or path.is_symlink())
              and not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not paths:
         raise ValueError(f"there is nothing to grade in {folder}: it should hold the students' notebooks, NAME.ipynb")
-    context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
-    if hasattr(os, "fork"):
-        context.set_forkserver_preload(["helpers.grading"])  # torch is loaded once, not for each submission
+    # With forkserver torch is loaded once, and not for each submission; macOS cannot fork a process that has threads.
+    quick = sys.platform not in ("win32", "darwin")
+    context = multiprocessing.get_context("forkserver" if quick else "spawn")
+    if quick:
+        context.set_forkserver_preload(["helpers.grading"])
+    rows = []
     with ThreadPoolExecutor(workers) as pool:
         found = pool.map(lambda path: _row(context, path, seconds), paths)
-        return [{"submission": path.relative_to(folder).as_posix(), **row} for path, row in
-                zip(paths, tqdm(found, "grading", len(paths), unit="notebook", disable=not progress), strict=True)]
+        for path, row in zip(paths, tqdm(found, "grading", len(paths), unit="notebook", disable=not progress),
+                             strict=True):
+            rows.append({"submission": path.relative_to(folder).as_posix(), **row})
+            if keep:
+                keep(rows)
+    return rows
 
 
 def _row(context, path: Path, seconds: float) -> dict:
     """Return the row of one submission, whatever it is."""
+    own = None
     try:
         cells = read_cells(path)
-        notebook = number_of(path, cells)
-    except (ValueError, OSError) as error:
-        return {"notebook": "", "points": 0, "of": 0, "problem": str(error)}
-    asked = [name for name in exercises() if find(name).notebook == notebook]
+        own = tempfile.mkdtemp(prefix="grading-")
+        results, problem = _graded(context, cells, own, seconds)
+        notebook = results.pop("notebook", "") or _number_in(path.stem)
+        asked = [name for name in exercises() if find(name).notebook == notebook]
+        problem = problem or results.pop("problem", "") or ("" if asked else "none of the course's exercises is in it")
+        outcomes = {name: results.get(name, problem or NOT_DONE) for name in asked}
+        return {"notebook": notebook, "points": list(outcomes.values()).count("passed"), "of": len(asked),
+                "problem": problem, **outcomes}
+    except Exception as error:  # a submission must not cost the others their rows
+        return {"notebook": "", "points": 0, "of": 0, "problem": str(error) or type(error).__name__}
+    finally:
+        if own is not None:
+            _remove(own)
+
+
+def _graded(context, cells: list[str], own: str, seconds: float) -> tuple[dict[str, str], str]:
+    """Return what a process finds out about a submission, and what went wrong with it, "" if nothing did."""
     mine, theirs = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as own:
-        process = context.Process(target=_work, args=(cells, asked, own, seconds, theirs), daemon=True)
-        process.start()
-        theirs.close()
-        results, problem = _listen(mine, process, time.monotonic() + seconds, seconds)
-        process.kill()
-        process.join()
-    outcomes = {name: results.get(name, problem or NOT_DONE) for name in asked}
-    passed = list(outcomes.values()).count("passed")
-    problem = problem or results.get("problem", "")
-    return {"notebook": notebook, "points": passed, "of": len(asked), "problem": problem,
-            **outcomes}
+    process = context.Process(target=_work, args=(cells, own, seconds, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        end(process)  # also while half a message keeps us waiting
+
+    timer, results = threading.Timer(START, stop), {}
+    timer.start()
+    try:
+        while True:
+            try:
+                name, value = json.loads(mine.recv_bytes(10_000))  # not unpickled: a submission could have written it
+            except (EOFError, OSError):
+                process.join(2)
+                killed = process.exitcode is not None and process.exitcode < 0
+                return results, (f"stopped after {seconds:g} s" if late.is_set() else
+                                 f"its process ended early ({'killed' if killed else f'exit {process.exitcode}'})")
+            except (ValueError, TypeError):
+                return results, "its process sent nonsense"
+            if name == "ready" and "ready" not in results:
+                timer.cancel()
+                timer = threading.Timer(seconds, stop)
+                timer.start()
+            elif name == "done":
+                return results, ""
+            elif name not in (*exercises(), "problem", "notebook") or not isinstance(value, str):
+                return results, "its process sent nonsense"
+            results[name] = value
+    finally:
+        timer.cancel()
+        end(process)
+        mine.close()
 
 
-def _listen(pipe: Connection, process, until: float, seconds: float) -> tuple[dict, str]:
-    """Return what a process sends until it is done, and what went wrong with it, "" if nothing did."""
-    results: dict = {}
-    while True:
-        try:
-            if not pipe.poll(max(0.0, until - time.monotonic())):
-                return results, f"stopped after {seconds:g} s"
-            name, value = json.loads(pipe.recv_bytes(100_000))  # not unpickled: a submission could have written it
-        except (EOFError, OSError):
-            process.join(1)
-            code = process.exitcode
-            return results, f"its process ended early ({'killed' if code and code < 0 else f'exit {code}'})"
-        except Exception:  # it wrote something else into the pipe
-            return results, "its process sent nonsense"
-        if name == "done":
-            return results, ""
-        results[name] = value
+def _remove(folder: str) -> None:
+    with suppress(RecursionError):  # it made folders in folders in folders
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _number_in(name: str) -> str:
+    numbers = {find(each).notebook for each in exercises()}
+    return name[:2] if name[:2] in numbers else ""
 
 
 def read_cells(path: Path) -> list[str]:
@@ -106,123 +148,127 @@ def read_cells(path: Path) -> list[str]:
     Raises:
         ValueError: If it is no notebook.
     """
-    if path.suffix != ".ipynb":
+    if path.suffix.lower() != ".ipynb":
         raise ValueError(f"no notebook, but a {path.suffix or 'nameless'} file")
-    if path.stat().st_size > LARGEST * 1_000_000:
-        raise ValueError(f"larger than {LARGEST} MB")
+    if not path.exists():
+        raise ValueError("a link to nothing")
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"larger than {LARGEST // 1_000_000} MB")
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        notebook = json.loads(path.read_bytes())
+        if "worksheets" in notebook:
+            raise ValueError("saved by a very old Jupyter: open and save it with a newer one")
+        cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    except json.JSONDecodeError as error:
+        raise ValueError("no notebook that can be read: the file is broken, or cut off") from error
+    except (KeyError, TypeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"no notebook that can be read ({type(error).__name__})") from error
+    if sum(map(len, cells)) > CODE:
+        raise ValueError(f"more than {CODE:,} characters of code")
+    return cells
 
 
-def number_of(path: Path, cells: list[str]) -> str:
-    """Return the number of the notebook that these cells belong to, by the functions that they define.
-
-    Raises:
-        ValueError: If they define none of any exercise.
-    """
-    defined = {name for cell in cells for statement in _statements(cell) for name in _names(statement)}
-    votes = Counter(find(name).notebook for name in exercises() if find(name).function in defined)
-    if votes:
-        return votes.most_common(1)[0][0]
-    if path.stem[:2] in {find(name).notebook for name in exercises()}:
-        return path.stem[:2]
-    raise ValueError("none of the course's exercises is in it")
-
-
-def _statements(cell: str) -> list[ast.stmt]:
-    lines = ["pass" if line.lstrip().startswith(("%", "!")) else line for line in cell.splitlines()]  # for the notebook
-    try:
-        return ast.parse("\n".join(lines)).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-
-
-def _names(statement: ast.stmt) -> list[str]:
-    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-        return [statement.name]
-    if isinstance(statement, ast.Assign):
-        return [target.id for target in statement.targets if isinstance(target, ast.Name)]
-    return []
-
-
-def _work(cells: list[str], asked: list[str], own: str, seconds: float, pipe: Connection) -> None:
+def _work(cells: list[str], own: str, seconds: float, pipe: Connection) -> None:
     """Run the definitions of a submission and check its functions: in a process of its own."""
-    def send(name: str, value: str) -> None:
-        pipe.send_bytes(json.dumps([name, value]).encode())
+    def send(name: str, value: str = "") -> None:
+        pipe.send_bytes(json.dumps([name, value[:400]]).encode())
 
-    _limit(own, seconds)
-    functions = {find(name).function: name for name in asked}
-    space: dict = {"__name__": "__main__"}
-    failed: dict[str, str] = {}
-    broken = 0
-    for cell in cells:
-        statements = _statements(cell)
-        broken += bool(cell.strip()) and not statements
-        names = {name for statement in statements for name in _names(statement)}
-        for statement in statements:
-            if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)) or (
-                    isinstance(statement, ast.Assign) and names & set(functions)):
-                try:
-                    exec(compile(ast.Module([statement], []), "submission", "exec"), space)
-                except BaseException as error:
-                    failed |= dict.fromkeys(_names(statement), type(error).__name__)
+    torch.set_num_threads(1)
+    confine(own, seconds, MEBIBYTES, pipe.fileno())
+    send("ready")
+    parsed = [_parse(cell) for cell in cells]
+    statements = [statement for part in parsed if part for statement in part]
+    defined = {name for statement in statements for name in _names(statement)}
+    votes = Counter(find(name).notebook for name in exercises() if find(name).function in defined)
+    number = votes.most_common(1)[0][0] if votes else ""
+    send("notebook", number)
+    broken = [cell for cell, part in zip(cells, parsed, strict=True) if part is None]
     if broken:
-        send("problem", f"{broken} cell{'s' * (broken > 1)} with a syntax error")
+        send("problem", f"{len(broken)} cell{'s' * (len(broken) > 1)} with a syntax error")
+    functions = {find(name).function: name for name in exercises() if find(name).notebook == number}
+    space: dict = {"__name__": "__main__"}
+    failed = _run(statements, set(functions), space)
     for function, name in functions.items():
         if function in space:
-            feedback = check(name, space[function])
-            outcome = ("passed" if feedback.passed else NOT_DONE if feedback.message.startswith("Not done") else
-                       feedback.mistake or f"{WRONG}: {feedback.message.splitlines()[0]}"[:200])
+            send(name, _outcome(name, space[function]))
+        elif function in failed:
+            send(name, f"{WRONG}: {failed[function]}")
+        elif any(f"def {function}(" in cell for cell in broken):
+            send(name, f"{WRONG}: syntax error")
         else:
-            outcome = f"{WRONG}: {failed[function]}" if function in failed else NOT_DONE
-        send(name, outcome)
-    send("done", "")
+            send(name, NOT_DONE)
+    send("done")
 
 
-def _limit(own: str, seconds: float) -> None:
-    """Give this process an empty home and folder, few variables and no output, and forbid what can be forbidden."""
-    for name in list(os.environ):
-        if name not in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH"):
-            del os.environ[name]
-    os.environ["HOME"] = os.environ["COURSE_DATA"] = own
-    os.chdir(own)
-    sys.dont_write_bytecode = True
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nothing, stream)
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # a network of its own, which is none: Linux
-        system = ctypes.CDLL(None)
-        if system.unshare(0x40000000):  # CLONE_NEWNET; who is not root needs CLONE_NEWUSER with it
-            system.unshare(0x10000000 | 0x40000000)
-    with contextlib.suppress(ImportError, OSError, ValueError):  # not on Windows
-        import resource
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + MEBIBYTES * 2**20,) * 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (2 * int(seconds) + 1,) * 2)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10 * 2**20,) * 2)
-    place = os.path.realpath(own)
-
-    def audit(event: str, arguments: tuple) -> None:
-        if event in FORBIDDEN or event.startswith(("socket.", "subprocess.", "winreg.", "webbrowser.", "urllib.")):
-            raise PermissionError(f"a graded notebook may not do this ({event})")
-        writes = event in CHANGING or (event == "open" and isinstance(arguments[2], int) and arguments[2] & (
-            os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND))
-        if writes:
-            for path in arguments[:2 if event in ("os.rename", "os.link", "os.symlink") else 1]:
-                if isinstance(path, (str, bytes, os.PathLike)) and not os.path.realpath(os.fsdecode(path)).startswith(
-                        place + os.sep):
-                    raise PermissionError(f"a graded notebook may write in its own folder only, not {path!r}")
-
-    sys.addaudithook(audit)
+def _outcome(name: str, answer) -> str:
+    try:
+        feedback = check(name, answer)
+    except Exception as error:
+        return f"{WRONG}: {type(error).__name__}"
+    if feedback.passed:
+        return "passed"
+    if feedback.message.startswith("Not done"):
+        return NOT_DONE
+    return feedback.mistake or f"{WRONG}: {feedback.message.splitlines()[0]}"
 
 
-CHANGING = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
-            "os.chown", "os.utime", "os.chflags", "os.setxattr", "os.removexattr", "shutil.rmtree", "shutil.move"}
-FORBIDDEN = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn", "os.kill",
-             "os.killpg", "os.startfile", "signal.pthread_kill", "ctypes.dlopen", "sys.addaudithook"}
+def _parse(cell: str) -> list[ast.stmt] | None:
+    """Return a cell's statements, None where its syntax is wrong; lines for the notebook (%, !) become calls."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    for source in (lambda: cell, lambda: TransformerManager().transform_cell(cell)):
+        try:
+            return ast.parse(source()).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+    return None
+
+
+def _names(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement gives a value."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return {statement.name}
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+    inside = [node for node in ast.walk(statement) if isinstance(node, (ast.Name, ast.FunctionDef, ast.alias))]
+    return {node.id for node in inside if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)} | {
+        node.name for node in inside if isinstance(node, ast.FunctionDef)} | {
+        (node.asname or node.name).split(".")[0] for node in inside if isinstance(node, ast.alias)}
+
+
+def _loads(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement, or what it defines, takes from outside."""
+    def of(code: CodeType) -> set[str]:
+        found = {each.argval for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+        return found.union(*(of(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
+    try:
+        return of(compile(ast.Module([statement], []), "submission", "exec"))
+    except (SyntaxError, ValueError, RecursionError):
+        return set()
+
+
+def _run(statements: list[ast.stmt], wanted: set[str], space: dict) -> dict[str, str]:
+    """Run imports, definitions, and assignments that the wanted functions depend on; return what failed, and why."""
+    always = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    binding = (ast.Assign, ast.AnnAssign, ast.Try, ast.If, ast.With)
+    needed = set(wanted)
+    while True:
+        more = set().union(*(_loads(each) for each in statements if needed & _names(each)), needed)
+        if more == needed:
+            break
+        needed = more
+    failed: dict[str, str] = {}
+    for statement in statements:
+        names = _names(statement)
+        if isinstance(statement, always) or (isinstance(statement, binding) and names & needed):
+            try:
+                code = compile(ast.Module([statement], []), "submission", "exec")
+                call(lambda code=code: exec(code, space), STATEMENT)
+            except TooLong:
+                failed |= dict.fromkeys(names, f"defining it took more than {STATEMENT:g} s")
+            except Exception as error:
+                failed |= dict.fromkeys(names, f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return failed
 
 
 def summarize(rows: list[dict]) -> list[dict]:
@@ -241,10 +287,12 @@ def write_rows(path: Path, rows: list[dict]) -> None:
     with write_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows({k: _plain(v) for k, v in row.items()} for row in rows)
+        writer.writerows({name: plain(value) for name, value in row.items()} for row in rows)
 
 
-def _plain(value):
-    """Return a value that a spreadsheet takes for text: a student chose some of these words."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
-
+def plain(value):
+    """Return a value whose text every file can hold and no spreadsheet takes for a formula: students choose some."""
+    if not isinstance(value, str):
+        return value
+    value = value.encode("utf-8", "backslashreplace").decode()
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

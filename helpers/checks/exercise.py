@@ -85,23 +85,31 @@ class Feedback:
                 f"</div>")
 
 
-NOT_DONE = "Not done yet."
+NOT_DONE = "Not done yet: nothing comes back. (You have written something? Then a return is missing.)"
 
 
 def examine(exercise: Exercise, answer: Callable) -> Feedback:
-    """Return feedback on an answer to an exercise."""
+    """Return feedback on an answer to an exercise, whatever it is."""
     if answer is None or answer is ...:
         return Feedback(False, None, NOT_DONE)
-    if not callable(answer):
+    try:
+        if callable(answer):
+            return _examine(exercise, answer)
         return Feedback(False, None, f"Pass the function itself, without brackets after its name, not "
-        f"{_short(answer)}: it is called here with other values.")
+                                     f"{_short(answer)}: it is called here with other values.")
+    except Exception as error:  # of an object that raises when one only looks at it
+        return Feedback(False, None, f"What came back cannot be looked at ({type(error).__name__}). A number, a "
+                                     f"tensor, a list or an array can.")
+
+
+def _examine(exercise: Exercise, answer: Callable) -> Feedback:
     until = time.monotonic() + SECONDS
     seen, first = [], None
     for case in exercise.cases:
-        expected = exercise.observe(exercise.right, *copy.deepcopy(case.arguments))
+        expected = _seen(exercise, exercise.right, case, 10 * SECONDS)
         try:
             left = max(0.05, until - time.monotonic())
-            found = call(exercise.observe, (answer, *copy.deepcopy(case.arguments)), left)  # it may change its own
+            found = _seen(exercise, answer, case, left)
         except TooLong:
             return Feedback(False, None, f"With {case.words}, it did not come back within {SECONDS:g} s and was "
                                          f"stopped. Does a loop never end?")
@@ -110,25 +118,53 @@ def examine(exercise: Exercise, answer: Callable) -> Feedback:
         except Exception as error:
             found = Raised(type(error).__name__, " ".join(str(error).split()))
         if _nothing(found):
-            return Feedback(False, None, NOT_DONE if not seen else
-                            f"With {case.words}, nothing comes back. Is there a way through without a return?")
+            return Feedback(False, None, NOT_DONE)
+        if isinstance(found, list) and any(map(_nothing, found)):
+            return Feedback(False, None, f"With {case.words}, nothing comes back for some of them. Is there a way "
+                                         f"through without a return?")
         seen.append(found)
-        if first is None and not same(found, expected, case.tolerance):
-            first = case, found, expected
+        if first is None and not same(seen[-1], expected, case.tolerance):
+            first = case, seen[-1], expected
     if first is None:
-        said = call(exercise.remark, (answer, *exercise.cases[0].arguments), SECONDS) if exercise.remark else ""
         tried = "; ".join(dict.fromkeys(case.words for case in exercise.cases))
+        said = _remark(exercise, answer)
         return Feedback(True, None, f"Right. Tried: {tried}." + (f"\n{said}" if said else ""))
     case, found, expected = first
     told = f"With {case.words}: yours gives {_short(found)}; expected {_short(expected)}."
+    until = time.monotonic() + SECONDS
     for mistake in exercise.mistakes:
-        if _computes(exercise, mistake.wrong, seen):
+        if time.monotonic() < until and _computes(exercise, mistake.wrong, seen):
             return Feedback(False, mistake.name, f"{told}\nThis looks like: {mistake.name}. {mistake.question}")
     return Feedback(False, None, f"{told}\n{_look(found, expected)}")
 
 
+def _seen(exercise: Exercise, function: Callable, case: Case, seconds: float):
+    """Return what is observed of a function in a case. It gets copies: it may change its arguments."""
+    return _settled(call(lambda: exercise.observe(function, *copy.deepcopy(case.arguments)), seconds))
+
+
+def _remark(exercise: Exercise, answer: Callable) -> str:
+    if exercise.remark is None:
+        return ""
+    try:
+        return call(lambda: exercise.remark(answer, *copy.deepcopy(exercise.cases[0].arguments)), SECONDS)
+    except Exception:  # a right answer that is too slow for it, or takes other shapes: nothing to say then
+        return ""
+
+
 def _nothing(value) -> bool:
-    return value is None or value is ... or (isinstance(value, list) and bool(value) and all(map(_nothing, value)))
+    return value is None or value is ... or (isinstance(value, list) and bool(value) and all(
+        each is None or each is ... for each in value))
+
+
+def _settled(found):
+    """Return a long list as one tensor, so that it is not converted for every mistake; anything else as it is."""
+    if isinstance(found, dict):
+        return {name: _settled(each) for name, each in found.items()}
+    if isinstance(found, (list, tuple)) and len(found) > 1000:
+        numbers = as_numbers(found)
+        return found if numbers is None else numbers
+    return found
 
 
 class NotDone(Exception):
@@ -153,7 +189,7 @@ def _computes(exercise: Exercise, wrong: Callable, seen: Sequence) -> bool:
     """Tell whether a mistake gives what was seen in every case."""
     for case, found in zip(exercise.cases, seen, strict=True):
         try:
-            made = call(exercise.observe, (wrong, *copy.deepcopy(case.arguments)), SECONDS)
+            made = _seen(exercise, wrong, case, SECONDS)
         except Exception as error:
             made = Raised(type(error).__name__)
         if not same(found, made, case.tolerance):
@@ -162,7 +198,10 @@ def _computes(exercise: Exercise, wrong: Callable, seen: Sequence) -> bool:
 
 
 def same(found, expected, tolerance: float = 1e-4) -> bool:
-    """Tell whether two observations are equal: numbers up to the tolerance, whatever holds them; the rest exactly."""
+    """Tell whether two observations are equal: numbers up to the tolerance, whatever holds them; the rest exactly.
+
+    Numbers in half precision may differ by as much as that leaves open.
+    """
     if isinstance(expected, dict):
         return (isinstance(found, dict) and found.keys() == expected.keys()
                 and all(same(found[name], expected[name], tolerance) for name in expected))
@@ -170,23 +209,34 @@ def same(found, expected, tolerance: float = 1e-4) -> bool:
         return (isinstance(found, (tuple, list)) and len(found) == len(expected)
                 and all(same(a, b, tolerance) for a, b in zip(found, expected, strict=True)))
     if isinstance(expected, (str, Raised)):
-        return found == expected
+        return isinstance(found, type(expected)) and found == expected
     a, b = as_numbers(found), as_numbers(expected)
     if a is None or b is None or a.shape != b.shape:
         return False
+    tolerance = max(tolerance, 4 * _rounding(found))
     return torch.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def _rounding(value) -> float:
+    dtype = getattr(value[0] if isinstance(value, list) and value else value, "dtype", None)
+    if isinstance(dtype, torch.dtype) and dtype.is_floating_point:
+        return torch.finfo(dtype).eps
+    return float(np.finfo(dtype).eps) if isinstance(dtype, np.dtype) and dtype.kind == "f" else 0.0
 
 
 def as_numbers(value) -> Tensor | None:
     """Return numbers, whatever holds them, as a float64 tensor on the CPU; None if there are none."""
+    if value is None or isinstance(value, (str, bytes, dict, Raised)):
+        return None
     try:
         if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
             value = torch.stack([torch.as_tensor(each) for each in value])
-        if isinstance(value, (str, bytes, Raised)) or value is None:
-            return None
-        numbers = torch.as_tensor(value).detach().cpu()
-        return None if numbers.is_complex() else numbers.to(torch.float64)
-    except (TypeError, ValueError, RuntimeError):
+        if not isinstance(value, Tensor):
+            value = np.ascontiguousarray(value) if np.ndim(value) else np.asarray(value)
+            value = torch.from_numpy(value.astype(np.float64) if value.dtype == object else value)
+        value = value.detach().cpu()
+        return None if value.is_complex() else value.to_dense().to(torch.float64)
+    except Exception:  # whatever it is, it holds no numbers
         return None
 
 
@@ -197,7 +247,7 @@ def _look(found, expected) -> str:
         if name is not None:
             return _look(found[name], expected[name])
     if isinstance(found, Raised):
-        return "An error is not an answer: which line raised it, and what was the shape of what it worked on?"
+        return "An error is not an answer: which line raised it, and what was it given? Numbers, texts, which shape?"
     if isinstance(expected, (str, tuple, dict)):
         return "No known mistake gives this. Read the docstring again, or ask for a hint."
     a, b = as_numbers(found), as_numbers(expected)
@@ -207,25 +257,33 @@ def _look(found, expected) -> str:
         return f"The shape is {tuple(a.shape)} and should be {tuple(b.shape)}: over which axis did you sum or index?"
     if a.isnan().any():
         return "There is a NaN: where could 0 / 0, the logarithm of 0, or infinity minus infinity arise?"
-    return "No known mistake gives these values. Try it on the smallest case by hand, or ask for a hint."
+    wrong = ~torch.isclose(a, b, rtol=1e-3, atol=1e-4)
+    where = ""
+    if a.ndim and wrong.any():
+        place = tuple(wrong.nonzero()[0].tolist())
+        where = (f" First at {list(place)}: {a[place]:.4g} instead of {b[place]:.4g}; {wrong.float().mean():.0%} of "
+                 f"the numbers differ.")
+    return f"No known mistake gives these values.{where} Try it on the smallest case by hand, or ask for a hint."
 
 
-def _short(value) -> str:
+def _short(value, longest: int = 200) -> str:
     """Return a value in a few words."""
     if isinstance(value, Raised):
-        return f"{value.kind}" + (f" ({value.text[:120]})" if value.text else "")
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_short(each)}" for name, each in value.items())
-    if isinstance(value, str):
-        return value
-    if isinstance(value, tuple):
-        return "(" + ", ".join(_short(each) for each in value) + ")"
-    numbers = as_numbers(value)
-    if numbers is None:
-        return type(value).__name__
-    if numbers.numel() == 1 and numbers.ndim == 0:
-        return f"{numbers.item():.4g}"
-    if numbers.numel() <= 16:
-        return np.array2string(numbers.numpy(), precision=3, suppress_small=True, separator=", ").replace("\n", "")
-    return f"a tensor {tuple(numbers.shape)} with mean {numbers.mean():.4g}, from {numbers.min():.4g} to "
-    f"{numbers.max():.4g}"
+        text = f"{value.kind} ({value.text})" if value.text else value.kind
+    elif isinstance(value, dict):
+        text = ", ".join(f"{name} {_short(each, 120)}" for name, each in list(value.items())[:8])
+        longest = 500
+    elif isinstance(value, str):
+        text = f"“{value}”"
+    elif isinstance(value, tuple):
+        text = "(" + ", ".join(_short(each, 60) for each in value[:6]) + ")"
+    elif (numbers := as_numbers(value)) is None:
+        text = type(value).__name__
+    elif numbers.ndim == 0:
+        text = f"{numbers.item():.4g}"
+    elif numbers.numel() <= 16:
+        text = " ".join(np.array2string(numbers.numpy(), precision=3, suppress_small=True, separator=", ").split())
+    else:
+        text = (f"a tensor {tuple(numbers.shape)} with mean {numbers.mean():.4g}, from {numbers.min():.4g} to "
+                f"{numbers.max():.4g}")
+    return text if len(text) <= longest else f"{text[:longest]} …"

@@ -1,11 +1,15 @@
 """Call a student's function so that nothing it does can hurt: its time, its randomness and its errors are kept in."""
 
 import ctypes
+import os
 import random
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,10 +23,11 @@ class TooLong(Exception):
     """A function that did not come back in time."""
 
 
-def call(function: Callable, arguments: tuple, seconds: float):
-    """Return function(*arguments), with draws that are the same each time, or raise what it raised.
+def call(function: Callable, seconds: float):
+    """Return function(), with draws that are the same each time, or raise what it raised.
 
-    The function runs in a thread of its own: one that loops for ever is stopped there, on every system.
+    The function runs in a thread of its own: a loop in Python that never ends is stopped there, on every system. (One
+    within a single call of C code, such as sum() over an endless iterator, no thread can stop.)
 
     Raises:
         TooLong: If it does not come back within so many seconds.
@@ -32,22 +37,25 @@ def call(function: Callable, arguments: tuple, seconds: float):
 
     def work() -> None:
         try:
-            outcome["value"] = function(*arguments)
-        except Stopped:
-            pass
+            outcome["value"] = function()
         except Exception as error:
             outcome["error"] = error
         except BaseException as error:  # sys.exit(), or an interrupt that it raised itself
-            outcome["error"] = RuntimeError(f"it tried to end Python ({type(error).__name__})")
+            outcome["ended"] = True
+            if not isinstance(error, Stopped):
+                outcome["error"] = RuntimeError(f"it tried to end Python ({type(error).__name__})")
 
-    with _same_draws():
-        thread = threading.Thread(target=work, daemon=True)
+    known = len(sys.modules)
+    with _as_it_was():
+        thread = _Quiet(target=work, daemon=True)
         thread.start()
         thread.join(seconds)
+        if thread.is_alive() and len(sys.modules) > known:  # it imports something large: that counts once only
+            thread.join(seconds)
         end = time.monotonic() + 0.3  # one that catches everything is asked again, and left behind at last
-        while thread.is_alive() and time.monotonic() < end:
+        while thread.is_alive() and not outcome and time.monotonic() < end:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Stopped))
-            thread.join(0.02)
+            thread.join(0.05)
     if "error" in outcome:
         raise outcome["error"]
     if "value" not in outcome:
@@ -55,17 +63,27 @@ def call(function: Callable, arguments: tuple, seconds: float):
     return outcome["value"]
 
 
+class _Quiet(threading.Thread):
+    def run(self) -> None:
+        with suppress(Stopped):  # asked once more while it ended already: no traceback for that
+            super().run()
+
+
 @contextmanager
-def _same_draws():
-    """Seed every source of randomness for the block, and leave all of them as they were before."""
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.get_default_dtype()
-    random.seed(0)
-    np.random.seed(0)
-    torch.manual_seed(0)
-    try:
-        yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])
-        torch.set_rng_state(before[2])
-        torch.set_default_dtype(before[3])
+def _as_it_was():
+    """Seed every source of randomness for the block, and leave what a function may have set as it was before."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.get_default_dtype(), Path.cwd()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
+            torch.set_rng_state(before[2])
+            torch.set_default_dtype(before[3])
+            os.chdir(before[4])

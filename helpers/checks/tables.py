@@ -26,13 +26,26 @@ def _rows(*values) -> list[dict]:
             for option, seconds, v, t in values]
 
 
-_TABLE = _rows(("1", 50, 0.86, 0.70), ("1", 70, 0.78, 0.74), ("2", 4, 0.70, 0.77), ("2", 16, 0.72, 0.78),
-               ("3", 1, 0.60, 0.60), ("3", 1, 0.81, 0.62), ("4", 9, 0.69, 0.58), ("4", 9, 0.70, 0.58))
+# Of unequal numbers of rows, mixed, with means that are no medians.
+_TABLE = _rows(("3", 1, 0.60, 0.61), ("1", 50, 0.86, 0.10), ("2", 3, 0.74, 0.98), ("4", 9, 0.50, 0.58),
+               ("3", 1, 0.81, 0.60), ("5", 5, 0.60, 0.50), ("2", 3, 0.64, 0.97), ("1", 52, 0.85, 0.12),
+               ("4", 9, 0.74, 0.57),
+               ("2", 24, 0.78, 0.99), ("1", 78, 0.75, 0.11), ("4", 9, 0.74, 0.56), ("4", 9, 0.78, 0.59))
+
+
+def _total(rows: list[dict], option: str, column: str) -> float:
+    return sum(float(row[column]) for row in rows if row["option"] == option)
+
+
+def _strictly(rows: list[dict], seconds: float) -> str:
+    names = [name for name in sorted({row["option"] for row in rows}) if _mean(rows, name, "seconds") < seconds]
+    return max(names, key=lambda name: _mean(rows, name, "val_accuracy")) if names else "none"
 
 
 OPTION = Exercise(
     "choose_option", "05", _option,
-    cases=tuple(Case((_TABLE, seconds), f"four options, a budget of {seconds} s") for seconds in (10, 60, 55, 9, 2)),
+    cases=tuple(Case((_TABLE, seconds), f"five options, a budget of {seconds} s") for seconds in
+                (10, 60, 55, 9, 2, 25, 65)),
     mistakes=(
         Mistake("test chooses", "The column `accuracy` is on test images. If test chooses, who is left to judge?",
                 lambda r, s: _option(r, s, "accuracy")),
@@ -46,6 +59,12 @@ OPTION = Exercise(
                 "largest one in yours?", lambda r, s: _option(r, s, cost=_extreme(max))),
         Mistake("the quickest row decides about the budget", "The budget is for the mean of the seconds: is it the "
                 "smallest one in yours?", lambda r, s: _option(r, s, cost=_extreme(min))),
+        Mistake("the limit itself is left out", "An option that takes just what you may spend: is it within the "
+                "budget?", _strictly),
+        Mistake("seconds are summed, not averaged", "The rows of an option are several trainings. How long does one "
+                "take?", lambda r, s: _option(r, s, cost=_total)),
+        Mistake("accuracies are summed, not averaged", "Which option profits from having more rows?",
+                lambda r, s: _option(r, s, score=_total)),
         Mistake("the worst is taken", "max or min?", lambda r, s: _option(r, s, best=min)),
         Mistake("the most expensive within the budget is taken", "Is what costs more always better?",
                 lambda r, s: _option(r, s, "seconds"))),
@@ -65,8 +84,9 @@ def _pair(function, table: Tensor, names: list[str]) -> str:
     answer = function(table, names)
     if answer is None or answer is ...:
         raise NotDone
-    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
-        return f"{type(answer).__name__} {str(answer)[:40]}, where two names should come back"
+    if isinstance(answer, str) or not hasattr(answer, "__iter__") or len(answer) != 2 or any(
+            str(name) not in names for name in answer):
+        return "something else than two of the names"
     return " and ".join(sorted(str(name) for name in answer))
 
 

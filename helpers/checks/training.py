@@ -56,7 +56,7 @@ TOP1 = Exercise(
            Case((torch.tensor([[1, 0], [-1, 0.5], [-0.1, 1], [-1, -0.5]]),), "two images, one of whose pairs has a "
                 "negative cosine"),
            Case((torch.tensor([[1, 0], [0, 1], [-1, 0.1], [0.1, 1]]),), "two images, one of whose pairs is nearly "
-           "opposite")),
+                "opposite"), Case((torch.tensor([[1.0, 0], [-1, 0.1]]),), "one image")),
     mistakes=(
         Mistake("a view may choose itself", "To what is every row most similar, if nothing forbids it?",
                 lambda z: _share(_top1(z, None))),
@@ -91,17 +91,23 @@ def _knn(bank: Tensor, labels: Tensor, queries: Tensor, k: int, largest: bool = 
     return _votes(bank, labels, queries, k, largest).mode(dim=1).values
 
 
-def _bank(seed: int) -> tuple:
+def _bank(seed: int, k: int = 5) -> tuple:
     """Return a bank, labels, queries and k where each known mistake changes some answers, and no vote is a tie."""
     generator = torch.Generator().manual_seed(seed)
     centers = torch.randn(5, 6, generator=generator)
     labels = torch.arange(45) % 5
     bank = (centers[labels] + torch.randn(45, 6, generator=generator)) * torch.rand(45, 1, generator=generator) * 4
     asked = (centers[torch.arange(60) % 5] + torch.randn(60, 6, generator=generator)) * 2
-    nearest = (F.normalize(asked, dim=1) @ F.normalize(bank, dim=1).T).topk(5, dim=1).indices
+    nearest = (F.normalize(asked, dim=1) @ F.normalize(bank, dim=1).T).topk(k, dim=1).indices
     votes = F.one_hot(labels[nearest], 5).sum(1).sort(dim=1).values
     clear = votes[:, -1] > votes[:, -2]
-    return bank, labels, asked[clear], 5
+    return bank, labels, asked[clear], k
+
+
+def _weighted(bank: Tensor, labels: Tensor, queries: Tensor, k: int) -> Tensor:
+    cosine, nearest = (F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T).topk(k, dim=1)
+    votes = torch.zeros(len(queries), 5).scatter_add_(1, labels[nearest], (cosine / 0.1).exp())
+    return votes.argmax(dim=1)
 
 
 def _euclidean(bank: Tensor, labels: Tensor, queries: Tensor, k: int) -> Tensor:
@@ -116,7 +122,7 @@ def _dot(bank: Tensor, labels: Tensor, queries: Tensor, k: int) -> Tensor:
 KNN = Exercise(
     "knn_predict", "04", _knn,
     cases=(Case(_bank(0), "45 labelled vectors of five classes, k = 5"),
-           Case(_bank(1), "another 45 labelled vectors, k = 5")),
+           Case(_bank(1, 7), "another 45 labelled vectors, k = 7"), Case(_bank(2, 3), "yet others, k = 3")),
     mistakes=(
         Mistake("the farthest ones vote", "Is the most similar vector the one with the largest or the smallest cosine?",
                 lambda b, y, q, k: _knn(b, y, q, k, largest=False)),
@@ -132,6 +138,9 @@ KNN = Exercise(
                 "often each is named.", lambda b, y, q, k: _votes(b, y, q, k).float().mean(dim=1).round().long()),
         Mistake("the median vote", "The middle of sorted labels is not the most frequent one. Which of torch's "
                 "functions counts?", lambda b, y, q, k: _votes(b, y, q, k).median(dim=1).values),
+        Mistake("nearer ones count for more", "Here each neighbour has one voice, however near it is.",
+                lambda b, y, q, k: _weighted(b, y, q, k)),
+        Mistake("always five neighbours", "How many neighbours vote when k is 3?", lambda b, y, q, k: _knn(b, y, q, 5)),
         Mistake("one neighbour too few", "How many are k neighbours? (A query is not in the bank: there is none to "
                 "leave out.)", lambda b, y, q, k: _votes(b, y, q, k)[:, 1:].mode(dim=1).values)),
     hints=("Similarities of all queries with the whole bank are one matrix product of normalised rows, (M, N).",
@@ -156,7 +165,7 @@ def _after(cosine):
 SCHEDULE = Exercise(
     "lr_factor", "04", _factor, observe=_way,
     cases=(Case((4, 12), "warmup 4, total 12, every step"), Case((0, 6), "no warm-up, total 6, every step"),
-           Case((1, 20), "warmup 1, total 20, every step")),
+           Case((1, 20), "warmup 1, total 20, every step"), Case((8, 10), "warmup 8, total 10, every step")),
     mistakes=(
         Mistake("the warm-up starts at 0", "A step at rate 0 teaches nothing: what should step 0 have?",
                 lambda s, w, t: s / w if s < w else _factor(s, w, t)),

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from helpers.checks.exercise import Case, Exercise, Mistake, NotDone
+from helpers.checks.exercise import Case, Exercise, Mistake, NotDone, as_numbers
 
 
 def _choose(labels: Tensor, per_class: int, seed: int) -> Tensor:
@@ -15,17 +15,23 @@ def _choose(labels: Tensor, per_class: int, seed: int) -> Tensor:
 
 def _facts(function, labels: Tensor) -> dict:
     """What must hold of a choice, whatever it is."""
-    few, more, again, other = (function(labels, n, seed) for n, seed in ((4, 1), (7, 1), (4, 1), (4, 2)))
-    if few is None or few is ...:
+    answers = [function(labels, n, seed) for n, seed in ((4, 1), (7, 1), (4, 1), (4, 2))]
+    if answers[0] is None or answers[0] is ...:
         raise NotDone
-    few, more, again, other = (torch.as_tensor(each).flatten().tolist() for each in (few, more, again, other))
-    if any(not 0 <= row < len(labels) for row in few) or any(row != int(row) for row in few):
+    choices = [as_numbers(answer) for answer in answers]
+    if any(choice is None or choice.ndim != 1 for choice in choices):
+        return {"choice": "not a row of numbers"}
+    if getattr(answers[0], "dtype", None) == torch.bool:
+        return {"choice": "yes and no instead of numbers"}
+    few, more, again, other = (choice.tolist() for choice in choices)
+    if any(not 0 <= row < len(labels) or row != int(row) for row in few):
         return {"choice": "numbers that are no rows"}
-    if len(few) == len(labels):
-        return {"choice": "as many as there are images"}
-    return {"of each class": labels[[int(row) for row in few]].bincount(minlength=3),
-            "rows twice": len(few) - len(set(few)), "4 a class within 7 a class": str(set(few) <= set(more)),
-            "the same again": str(few == again), "others with another seed": str(set(few) != set(other))}
+    counts = labels[[int(row) for row in few]].bincount(minlength=3).tolist()
+    return {"four of each class": "yes" if set(counts) == {4} else "one class missing" if min(counts) == 0 else "no",
+            "rows in all": len(few), "a row twice": "yes" if len(few) > len(set(few)) else "no",
+            "4 a class within 7 a class": "yes" if set(few) <= set(more) else "no",
+            "the same again": "yes" if few == again else "no",
+            "others with another seed": "yes" if set(few) != set(other) else "no"}
 
 
 def _unstratified(labels: Tensor, per_class: int, seed: int) -> Tensor:
@@ -64,7 +70,7 @@ LABELS = Exercise(
                 "One order for all, and the first ones of it, would nest.", _not_nested),
         Mistake("the seed is not used", "Call it twice with one seed: is it the same choice? Which generator does "
                 "your shuffle ask?", _global_draw),
-        Mistake("always the first images", "Two seeds should give two choices. Where does chance come in?",
+        Mistake("the same choice for every seed", "Two seeds should give two choices. Where does the seed come in?",
                 lambda y, n, s: torch.cat([(y == k).nonzero()[:n, 0] for k in range(3)])),
         Mistake("some images are chosen twice", "Does a shuffle ever repeat a card? Drawing with randint does.",
                 _with_replacement),
@@ -74,33 +80,36 @@ LABELS = Exercise(
                 lambda y, n, s: torch.cat([part for k, part in enumerate(_choose(y, n, s).split(n)) if k < 2])),
         Mistake("a mask instead of rows", "The rows' numbers should come back. What does nonzero do with a mask?",
                 lambda y, n, s: torch.zeros(len(y), dtype=torch.bool).index_fill(0, _choose(y, n, s), True))),
-    hints=("Shuffle all rows once, by a generator with the seed: torch.randperm(N, "
-           "generator=torch.Generator().manual_seed(seed)).",
+    hints=("Shuffle all rows once, whatever per_class is, by a generator that has the seed.",
            "In that order, take the first per_class rows of each class.",
            "order[labels[order] == k] are the rows of class k in the shuffled order."))
 
 
 def _net() -> nn.Module:
+    """Return a small encoder whose BatchNorm has seen some images."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 5)).train()
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 5)).train()
+    net(torch.rand(8, 3, 4, 4))
+    return net
 
 
 def _what_moves(function, images: Tensor) -> dict:
     encoder = _net()
-    before = copy.deepcopy(encoder.state_dict())
+    expected = copy.deepcopy(encoder).eval()(images[:1])
     frozen = function(encoder)
     if frozen is None or frozen is ...:
         raise NotDone
     if not isinstance(frozen, nn.Module):
         return {"what comes back": type(frozen).__name__}
-    loaded = all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items() if name in before)
     trained = [name for name, weight in frozen.named_parameters() if weight.requires_grad]
-    statistics = {name: buffer.clone() for name, buffer in frozen.named_buffers()}
+    before = {name: value.clone() for name, value in frozen.state_dict().items()}
     frozen(images)
-    moved = [name for name, buffer in frozen.named_buffers() if not torch.equal(buffer, statistics[name])]
+    moved = [name for name, value in frozen.state_dict().items() if not torch.equal(value, before[name])]
+    found = copy.deepcopy(frozen).eval()(images[:1])
+    alone = found.shape == expected.shape and torch.allclose(found, expected, atol=1e-5)
     return {"weights that can be trained": ", ".join(trained) or "none",
-            "statistics that a forward pass moves": ", ".join(moved) or "none",
-            "the weights that were loaded": "kept" if loaded else "changed"}
+            "what a forward pass moves": ", ".join(moved) or "nothing",
+            "the encoder that was loaded": "yes" if alone else "another one"}
 
 
 def _freeze(encoder: nn.Module) -> nn.Module:
@@ -195,6 +204,10 @@ def _not_scaled(fit, train, val, test, strengths) -> float:
     return _accuracy(max(fitted, key=lambda predict: _accuracy(predict, val)), test)
 
 
+def _with_val(parts):
+    return torch.cat([parts[0][0], parts[1][0]]), torch.cat([parts[0][1], parts[1][1]])
+
+
 def _with_test(parts):
     return torch.cat([parts[0][0], parts[2][0]]), torch.cat([parts[0][1], parts[2][1]])
 
@@ -223,6 +236,11 @@ PROBE = Exercise(
                 lambda f, a, v, t, s: _probe(f, a, v, t, s, choose=0)),
         Mistake("scaled by all images together", "Mean and spread of which images may be known when the probe is "
                 "trained?", lambda f, a, v, t, s: _probe(f, a, v, t, s, by=torch.cat([a[0], v[0], t[0]]))),
+        Mistake("scaled by train and validation together", "Validation is there for choices. Mean and spread of which "
+                "images may be known when the probe is trained?",
+                lambda f, a, v, t, s: _probe(f, a, v, t, s, by=torch.cat([a[0], v[0]]))),
+        Mistake("trained on train and validation together", "Which images were given to fit, and which were to choose "
+                "among what was fitted?", lambda f, a, v, t, s: _probe(f, a, v, t, s, learn=_with_val)),
         Mistake("scaled by train and test together", "Mean and spread of which images may be known when the probe is "
                 "trained?", lambda f, a, v, t, s: _probe(f, a, v, t, s, by=torch.cat([a[0], t[0]]))),
         Mistake("each part is scaled by itself", "A new image comes alone: by which mean and spread is it scaled then?",

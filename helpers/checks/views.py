@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from helpers.checks.exercise import Case, Exercise, Mistake, NotDone
+from helpers.augmentations import Policy
+from helpers.checks.exercise import Case, Exercise, Mistake, NotDone, as_numbers
 
 _GRAY = torch.tensor([0.2989, 0.587, 0.114])
 
@@ -11,8 +12,10 @@ _GRAY = torch.tensor([0.2989, 0.587, 0.114])
 class _Counting:
     """Stands for an Augment: makes each image a little brighter, by a draw of its own, so that it can be counted."""
 
+    policy = Policy(size=4)
+
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return images + 0.01 + 1e-4 * torch.rand(len(images), 1, 1, 1)
+        return images + 0.01 + 1e-4 * torch.rand(len(images), 1, 1, 1, generator=generator)
 
 
 def _observe_views(function, count: int) -> dict:
@@ -20,8 +23,10 @@ def _observe_views(function, count: int) -> dict:
     views = function(images, _Counting())
     if views is None or views is ...:
         raise NotDone
-    if not isinstance(views, Tensor) or views.ndim != 4:
-        return {"answer": f"{type(views).__name__} {tuple(getattr(views, 'shape', ()))}, not a tensor of four axes"}
+    shape = tuple(getattr(views, "shape", ()))
+    views = as_numbers(views)
+    if views is None or views.ndim != 4:
+        return {"answer": f"no tensor of four axes, but {shape}"}
     level = views.mean(dim=(1, 2, 3))
     image = ((level + 0.04) * 10).floor()  # at most six draws before it passes for the next image
     draws = (level - image / 10) * 1e4 % 100
@@ -77,6 +82,11 @@ def _around(mean, clipped: bool = True):
     return wrong
 
 
+def _old_middle(images: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:
+    middle, images = _grey(images), (images * brightness.view(-1, 1, 1, 1)).clamp(0, 1)
+    return (middle + (images - middle) * contrast.view(-1, 1, 1, 1)).clamp(0, 1)
+
+
 def _grey(images: Tensor) -> Tensor:
     return (images * _GRAY.to(images).view(1, 3, 1, 1)).sum(1).mean((1, 2)).view(-1, 1, 1, 1)
 
@@ -113,6 +123,10 @@ JITTER = Exercise(
                 "image's own mean grey level.", _around(lambda x: torch.tensor(0.5))),
         Mistake("the mean over all colours instead of the grey level", "The eye sees green brighter than blue. Which "
                 "weights make the grey of a pixel?", _around(lambda x: x.mean((1, 2, 3), keepdim=True))),
+        Mistake("the grey level is that of the image before brightness", "Which image is spread around its mean: the "
+                "one that came in, or the brightened one?", _old_middle),
+        Mistake("clipped at the end only", "How bright can a pixel be after the first of the two steps?",
+                lambda x, b, c: _around(_grey, clipped=False)(x, b, c).clamp(0, 1)),
         Mistake("brightness is added", "Twice as bright is a factor. What does yours do with 2?",
                 lambda x, b, c: _jitter((x + b.view(-1, 1, 1, 1) - 1).clamp(0, 1), torch.ones_like(b), c))),
     hints=("An amount for each image broadcasts over the batch in the shape (N, 1, 1, 1): amounts.view(-1, 1, 1, 1).",

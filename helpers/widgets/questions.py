@@ -100,13 +100,13 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
             ("The hardest negatives do nearly all of the pushing.", "Yes: the softmax becomes sharp."),
             ("The loss falls to 0 sooner.", "The floor does become lower. But who pushes?")), 1),
         Question("Your loss without the mask is 6.275 instead of 6.261. What does that tell?", (
-            ("It is right up to rounding.", "Rounding is a million times smaller. At τ 0.07 the same mistake more "
-             "than doubles the loss."),
+            ("It is right up to rounding.", "Rounding moves the seventh digit. At τ 0.07 the same mistake "
+             "doubles the loss."),
             ("Nothing: it depends on the batch.", "Both were computed on the same batch."),
             ("A wrong loss can look nearly right.", "Yes. That is why a loss deserves a test against a slow and "
              "obvious version.")), 2)),
     "04": (
-        Question("The loss of a fresh network lies at log(2N − 1). What is that number?", (
+        Question("Chance is log(2N − 1). Which loss is that?", (
             ("The loss when all projections are equal.", "Yes: every other view is as likely to be the partner."),
             ("The lowest loss there is.", "That is the floor, which depends on τ. What would a network say that knows "
              "nothing?"),
@@ -134,9 +134,11 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
         Question("Which encoder is frozen?", (
             ("One whose parameters have requires_grad = False.", "Its BatchNorm statistics still move in training "
              "mode."),
+            ("One that is called within torch.no_grad().", "BatchNorm's statistics move all the same in training mode, "
+             "and an optimiser outside that block may still change the weights."),
             ("One in eval mode.", "Its weights can still be trained: eval() changes how layers compute, not who "
              "learns."),
-            ("One in eval mode whose parameters have requires_grad = False.", "Yes: its fingerprint stays.")), 2),
+            ("One in eval mode whose parameters have requires_grad = False.", "Yes: its fingerprint stays.")), 3),
         Question("By which images do you choose among eight classifiers?", (
             ("Training images", "There the one that memorises best looks best."),
             ("Validation images", "Yes, and the winner's accuracy there is not reported."),
@@ -151,7 +153,7 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
             ("Those of the training images, for all parts", "Yes: a new image is treated by what was known before."),
             ("Each part by its own", "A single new image has no spread. And train and test would be moved "
              "differently.")), 1),
-        Question("Why is one table with 20 labels a class part of the one with 100?", (
+        Question("Why are the 20 labels a class among the 100 labels a class?", (
             ("To save labels.", "It saves some. But what would a curve over labels do if every point had other "
              "images?"),
             ("So that a curve over labels does not jump by luck.", "Yes: nested subsets differ by what was added "

@@ -1,0 +1,79 @@
+"""The lectures: one idea a slide, notes with minutes, pictures that exist, numbers that come from where they stand."""
+
+import re
+import shutil
+
+import pytest
+
+from helpers import slides
+from helpers.figures import FIGURES, draw
+from helpers.slides import NUMBERS, PLACE, decks, fill
+
+DECKS = decks()
+
+
+def pages(deck):
+    """Return the slides of a deck: (visible text, note) each."""
+    body = deck.read_text().split("---\n", 2)[2]
+    found = []
+    for page in body.split("\n---\n"):
+        notes = [note for note in re.findall(r"<!--(.*?)-->", page, re.DOTALL) if not note.strip().startswith("_")]
+        found.append((re.sub(r"<!--.*?-->", "", page, flags=re.DOTALL).strip(), " ".join(notes).strip()))
+    return found
+
+
+@pytest.mark.parametrize("deck", DECKS, ids=lambda deck: deck.stem)
+def test_a_slide_holds_one_idea_in_few_words(deck):
+    found = pages(deck)
+    assert 25 <= len(found) <= 38
+    for text, note in found:
+        shown = re.sub(r"!\[.*?\]\(.*?\)|\$\$.*?\$\$", "", text, flags=re.DOTALL)
+        words = re.findall(r"[\w$\\{}^−∞+]+", re.sub(r"[#*|`-]", " ", shown))
+        assert len(words) <= 30, text
+        assert text.count("\n# ") + text.startswith("# ") == 1, text
+        assert re.match(r"\d+ min\. ", note), f"minutes are missing in the note of: {text}"
+
+
+@pytest.mark.parametrize("deck", DECKS, ids=lambda deck: deck.stem)
+def test_pictures_have_alt_texts_and_are_drawn_by_the_course(deck):
+    for alt, path in re.findall(r"!\[(.*?)\]\((.*?)\)", deck.read_text()):
+        assert len(alt) > 15, path
+        assert re.fullmatch(r"figures/(\w+)\.png", path)[1] in FIGURES
+
+
+@pytest.mark.parametrize("deck", DECKS, ids=lambda deck: deck.stem)
+def test_a_lecture_ends_with_three_questions_and_a_notebook(deck):
+    *_, (questions, _), (last, _) = pages(deck)
+    assert questions.startswith("# Three questions")
+    assert questions.count("?") == 3
+    number = re.search(r"# Now open notebook (\d\d)", last)[1]
+    assert list((slides.PROJECT / "notebooks").glob(f"{number}_*.ipynb"))
+
+
+def test_numbers_are_filled_in_and_unknown_ones_refused():
+    for deck in DECKS:
+        assert not PLACE.search(fill(deck.read_text()))
+    assert fill("{{simclr_1x}}%") == f"{NUMBERS['simclr_1x']()}%"
+    with pytest.raises(ValueError, match="there is no number 'nonsense' for the slides"):
+        fill("{{nonsense}}")
+
+
+def test_every_number_is_used():
+    used = {name for deck in DECKS for name in PLACE.findall(deck.read_text())}
+    assert used == set(NUMBERS)
+
+
+def test_a_figure_is_the_same_each_time():
+    assert draw("circle_end") == draw("circle_end")
+    with pytest.raises(ValueError, match="there is no figure 'nothing'"):
+        draw("nothing")
+
+
+@pytest.mark.parametrize(("missing", "message"), [("node", "Marp needs Node.js"),
+                                                  ("browser", "needs Chromium or Chrome")])
+def test_what_is_missing_is_told(monkeypatch, missing, message):
+    monkeypatch.delenv("CHROME_PATH", raising=False)
+    there = {"chromium"} if missing == "node" else {"npx"}
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in there else None)
+    with pytest.raises(ValueError, match=message):
+        slides.build(DECKS[0])

@@ -19,8 +19,8 @@ from itertools import product
 
 from scipy import stats
 
-from helpers.findings import BATCHES, LENGTHS, STRENGTHS
 from helpers.metrics import mean_interval
+from helpers.studies import BATCHES, LENGTHS, STRENGTHS, STUDIES
 
 # Accuracies in percent.
 TABLE_1 = {"contrastive": dict(zip(STRENGTHS, (59.6, 61.0, 62.6, 63.2, 64.5), strict=True)),
@@ -44,7 +44,7 @@ class Claim:
     """Something that the paper found.
 
     Attributes:
-        study: One of findings.STUDIES.
+        study: One of studies.STUDIES.
         text: What is claimed to be above 0.
         paper: The paper's own figure, in the same unit, or "" where it gives none.
         ours: Maps a study's rows of one data set to our figure for each seed.
@@ -63,13 +63,10 @@ class Claim:
 
 
 def mean_of(rows: list[dict], column: str = "probe", **which) -> BySeed:
-    """Return for each seed the mean of a column, in percent, over the rows whose other columns are as given.
-
-    A set of values means any of them.
-    """
+    """Return for each seed the mean of a column, in percent, over the rows whose other columns are as given."""
     found: dict[str, list[float]] = {}
     for row in rows:
-        if all(row[name] in (value if isinstance(value, set) else {value}) for name, value in which.items()):
+        if row.get(column, "") not in ("", None) and all(row[name] == value for name, value in which.items()):
             found.setdefault(str(row["seed"]), []).append(100 * float(row[column]))
     return {seed: sum(values) / len(values) for seed, values in found.items()}
 
@@ -215,17 +212,33 @@ def judge(study: str, rows: list[dict]) -> list[dict]:
     """Return a line for each claim of a study and each data set: ours, the half width of its interval, the verdict.
 
     Args:
-        study: One of findings.STUDIES.
+        study: One of studies.STUDIES.
         rows: Of its table.
     """
     lines = []
     for claim, data in product([claim for claim in CLAIMS if claim.study == study], ("photos", "shapes")):
-        ours = [row for row in rows if row["data"] == data]
-        if data in claim.data and ours:
+        ours, seeds = whole_seeds(study, [row for row in rows if row["data"] == data])
+        if data in claim.data and seeds:
             mean, width = mean_interval(list(claim.ours(ours).values()))
             lines.append({"study": study, "data": data, "claim": claim.text, "unit": claim.unit, "paper": claim.paper,
-                          "ours": mean, "width": width, "verdict": verdict(mean, width, claim.small)})
+                          "seeds": seeds, "ours": mean, "width": width, "verdict": verdict(mean, width, claim.small)})
     return lines
+
+
+def whole_seeds(study: str, rows: list[dict]) -> tuple[list[dict], int]:
+    """Return the rows of those seeds that have every cell of the study with a score, and how many those seeds are.
+
+    Both sides of a difference then hold the same cells in every seed.
+    """
+    cells = {cell.key[:-1] for cell in STUDIES[study](0)}
+    columns = ("data", *STUDIES[study](0)[0].about)
+    have: dict[str, set] = {}
+    for row in rows:
+        if not row.get("failed"):
+            have.setdefault(str(row["seed"]), set()).add(tuple(str(row[column]) for column in columns))
+    wanted = {cell for cell in cells if rows and cell[0] == rows[0]["data"]}
+    whole = {seed for seed, found in have.items() if found >= wanted}
+    return [row for row in rows if str(row["seed"]) in whole], len(whole)
 
 
 def verdict(mean: float, width: float, small: bool = False) -> str:

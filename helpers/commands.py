@@ -128,9 +128,10 @@ def run_transfer(options: argparse.Namespace) -> int:
 def run_findings(options: argparse.Namespace) -> int:
     """Run a study, and say where it agrees with the paper."""
     from helpers.agreement import judge, verdicts_table
-    from helpers.findings import DATA, run_study
+    from helpers.findings import run_study
     from helpers.results import read_results, write_results
     from helpers.runtime import pick_device, usable_cores
+    from helpers.studies import DATA
 
     data = tuple(options.data.split(","))
     for name in data:

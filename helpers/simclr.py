@@ -80,7 +80,10 @@ class SimCLR(L.LightningModule):
 
     def two_views(self, step: int) -> Tensor:
         """Return the views of a step's images, all first views and then all second ones, float (2N, 3, H, W)."""
-        images, generator = self.images[self.batch_rows(step)], self._generator(step, self.global_rank)
+        return self.views(self.images[self.batch_rows(step)], self._generator(step, self.global_rank))
+
+    def views(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the views of images by this run's policy, all first views and then all second ones."""
         if not self.settings.one_branch:
             return self.augment(images.repeat(2, 1, 1, 1), generator)
         return one_branch_views(images, self.stages, generator)
@@ -249,8 +252,7 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
     Raises:
         ValueError: If there are fewer images than a batch takes, or what is to be resumed does not fit.
     """
-    chosen = pick_device(device)
-    ranks = devices * num_nodes
+    chosen, ranks = pick_device(device), devices * num_nodes
     if settings.batch_size > len(images):
         raise ValueError(f"a batch of {settings.batch_size} needs as many images, but there are {len(images)}; choose "
                          f"--batch-size {2 ** int(math.log2(max(2, len(images))))} or less")

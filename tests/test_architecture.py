@@ -26,12 +26,14 @@ ALLOWED = {
     "networks": {"augmentations", "data", "evaluation", "runtime"},
     "transfer": {"artifacts", "data", "evaluation", "networks", "runtime"},
     "settings": {"augmentations", "models"},
-    "agreement": {"findings", "metrics"},
+    "agreement": {"metrics", "studies"},
+    "studies": {"settings"},
     "grading": {"artifacts", "checks", "confinement"},
     "confinement": set(),
     "slides": {"artifacts", "figures"},
     "checks": {"augmentations", "checks", "data", "losses", "metrics", "models"},
-    "findings": {"augmentations", "data", "evaluation", "losses", "runtime", "settings", "simclr", "transfer"},
+    "findings": {"augmentations", "data", "evaluation", "losses", "metrics", "runtime", "settings", "simclr",
+                 "studies", "transfer"},
     "simclr": {"settings", "augmentations", "losses", "metrics", "models", "data", "runtime", "artifacts", "recording"},
 }
 ANYTHING = ("widgets", "figures", "commands", "__main__")

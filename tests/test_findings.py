@@ -13,11 +13,12 @@ from helpers.__main__ import main
 from helpers.agreement import CLAIMS, TABLE_1, TABLE_3, TABLE_5, TABLE_B1, judge, verdict
 from helpers.augmentations import color_drop, sobel
 from helpers.data import ImageSet, load
-from helpers.findings import BATCHES, LENGTHS, STUDIES, Cell, run_cell, run_study, unnormalized_nt_xent
+from helpers.findings import pairs_found, run_cell, run_study, unnormalized_nt_xent
 from helpers.plotting import draw_curves
 from helpers.results import curves
 from helpers.settings import PRESETS, TRANSFORMS
-from helpers.simclr import SimCLR
+from helpers.simclr import Pretrained, SimCLR
+from helpers.studies import BATCHES, LENGTHS, STUDIES, Cell
 from helpers.widgets.composition import CompositionExplorer
 from helpers.widgets.prediction import Prediction
 
@@ -109,6 +110,11 @@ def test_rows_of_other_settings_are_refused(tiny_study):
     row = run_cell(tiny_study(0)[0])[0]
     with pytest.raises(ValueError, match=r"shapes 0\.1 0 was made with other settings"):
         run_study("tiny", seeds=1, data=("shapes",), known=[row | {"settings": '{"batch_size": 64}'}], progress=False)
+    for change in ({"images": "999"}, {"source": "cats.zip"}):
+        with pytest.raises(ValueError, match="other settings or images"):
+            run_study("tiny", seeds=1, data=("shapes",), known=[row | change], progress=False)
+    with pytest.raises(ValueError, match="not of the study 'tiny'"):
+        run_study("tiny", seeds=1, data=("shapes",), known=[{"data": "shapes"}], progress=False)
 
 
 def test_workers_find_what_one_process_finds(monkeypatch):
@@ -166,8 +172,9 @@ def made_rows(study: str) -> list[dict]:
                     crop, color = "crop" in (a, b), "color" in (a, b) and a != b
                     row(20 + (10 + seed) * (crop + color), first=a, second=b)
         elif study == "head":
-            for kind, size, score in (("none", "", 50), ("linear", "32", 60), ("linear", "512", 60.5),
-                                      ("nonlinear", "32", 63 + 0.01 * seed), ("nonlinear", "512", 63.5)):
+            for kind, size, score in (("none", "", 50), ("linear", "32", 60), ("linear", "128", 60.25),
+                                      ("linear", "512", 60.5), ("nonlinear", "32", 63 + 0.01 * seed),
+                                      ("nonlinear", "128", 63.25), ("nonlinear", "512", 63.5)):
                 row(score, head=kind, probe_z=(score - 12) / 100, **{"length of z": size})
         elif study == "knowledge":
             for question, (_, h, z) in TABLE_3.items():
@@ -182,7 +189,7 @@ def made_rows(study: str) -> list[dict]:
                         if scaling == "linear":
                             row(76.0, objective="supervised", scaling=scaling, **about)
         else:
-            for (l2, tau), (pairs, score) in TABLE_5.items():
+            for (l2, tau), (pairs, score) in (TABLE_5 | {("yes", "0.2"): (80, 64), ("no", "1"): (85, 56)}).items():
                 row(score, L2=l2, temperature=tau, pairs_found=pairs / 100)
     return rows
 
@@ -202,6 +209,37 @@ def test_the_opposite_of_the_paper_disagrees():
     for row in rows:
         row["probe"], row["pairs_found"] = 1 - row["probe"], 1 - row["pairs_found"]
     assert {line["verdict"] for line in judge("temperature", rows)} == {"disagrees"}
+
+
+def test_only_seeds_with_every_cell_are_judged():
+    rows = made_rows("temperature")
+    half = [row for row in rows if row["seed"] < 2 or (row["L2"] == "yes" and row["temperature"] == "0.1")]
+    assert {line["seeds"] for line in judge("temperature", half)} == {2}
+    rows[0]["failed"], rows[0]["probe"] = "the loss is nan", ""
+    lines = judge("temperature", rows)
+    assert {(line["data"], line["seeds"]) for line in lines} == {(rows[0]["data"], 2), ("shapes", 3)}
+    assert judge("temperature", rows[:3]) == []
+    for study in set(STUDIES) - {"knowledge"}:  # whose cells have many rows, which come together
+        for cut in range(0, 60, 7):
+            judge(study, made_rows(study)[:cut])
+
+
+def test_pairs_are_found_by_the_similarity_of_the_loss():
+    images = load("shapes", "test", limit=64)
+    flat = torch.nn.Flatten()
+    found = Pretrained(flat, torch.nn.Identity(), [], replace(TINY, color_p=0.0, gray_p=0.0, crop_min=1.0, flip_p=0.0))
+    assert pairs_found(found, images) > 0.98, "equal views find each other"
+    long = torch.nn.Sequential(flat, torch.nn.Linear(3072, 4))
+    long[1].weight.data[:], long[1].bias.data[:] = 1.0, torch.tensor([0.0, 1, 2, 3])
+    found = replace(found, encoder=long)
+    assert pairs_found(found, images, l2=False) < 0.2, "by dot products the brightest is nearest to all"
+
+
+def test_a_run_that_diverges_is_a_row_without_scores(tiny_study):
+    cell = replace(tiny_study(0)[0], settings=replace(TINY, lr=1e9, optimizer="sgd", precision="32-true"))
+    row = run_cell(cell)[0]
+    assert "too high" in row["failed"]
+    assert "probe" not in row
 
 
 def test_verdicts_follow_the_interval():

@@ -3,6 +3,7 @@
 import copy
 import math
 import random
+import statistics
 import sys
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import stats
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
@@ -235,7 +237,28 @@ def loops_pair(table, names):
     return found
 
 
+def statistics_verdict(differences, t):
+    middle, width = statistics.mean(differences), t * statistics.stdev(differences) / math.sqrt(len(differences))
+    return "agrees" if middle > width else "disagrees" if middle < -width else "undecided"
+
+
+def loops_verdict(differences, t):
+    n = len(differences)
+    mean = sum(differences) / n
+    error = (sum((value - mean) ** 2 for value in differences) / (n - 1) / n) ** 0.5
+    low, high = mean - t * error, mean + t * error
+    if low > 0:
+        return "agrees"
+    if high < 0:
+        return "disagrees"
+    return "undecided"
+
+
 RIGHT = {
+    "verdict": [statistics_verdict, loops_verdict,
+                lambda d, t: ["disagrees", "undecided", "agrees"][1 + int(np.sign(np.mean(d))) * bool(
+                    abs(np.mean(d)) > t * stats.sem(d))],
+                lambda d, t: loops_verdict(torch.tensor(d), t), lambda d, t: loops_verdict(d[::-1], t)],
     "mask_patches": [loops_mask, kron_mask,
                      lambda x, m: torch.where(F.interpolate(m[:, None].float(), x.shape[2:]) > 0.5, 0.5, x),
                      lambda x, m: x.masked_fill(m.repeat_interleave(x.shape[2] // m.shape[1], 1).repeat_interleave(

@@ -7,7 +7,7 @@ from helpers.checks.exercise import Exercise, Feedback, examine
 from helpers.checks.ntxent import NT_XENT, NT_XENT_LOOPS
 from helpers.checks.self_prediction import MASK, ROTATION
 from helpers.checks.similarity import PARTNER, SIMILARITY
-from helpers.checks.tables import BEST_PAIR, OPTION
+from helpers.checks.tables import BEST_PAIR, OPTION, VERDICT
 from helpers.checks.training import KNN, SCHEDULE, TOP1
 from helpers.checks.use import FREEZE, LABELS, PROBE
 from helpers.checks.views import JITTER, TWO_VIEWS
@@ -16,7 +16,7 @@ __all__ = ["Exercise", "Feedback", "check", "exercises", "find", "hint"]
 
 _EXERCISES = {each.name: each for each in (
     MASK, ROTATION, TWO_VIEWS, JITTER, SIMILARITY, PARTNER, NT_XENT_LOOPS, NT_XENT, TOP1, KNN, SCHEDULE, LABELS,
-    FREEZE, PROBE, OPTION, BEST_PAIR)}
+    FREEZE, PROBE, OPTION, BEST_PAIR, VERDICT)}
 _hints_given: dict[str, int] = {}
 
 

@@ -137,3 +137,57 @@ BEST_PAIR = Exercise(
            "The diagonal is no pair: give it a value below all others.",
            "argmax() counts through the whole table: its row is the quotient by the number of names, its column the "
            "remainder."))
+
+
+def _verdict(differences: list[float], t: float, spread=None, by_root: bool = True, factor: bool = True) -> str:
+    values = torch.tensor(differences, dtype=torch.float64)
+    width = (values.std() if spread is None else spread(values)) * (t if factor else 1)
+    width = width / len(values) ** 0.5 if by_root else width
+    if values.mean() - width > 0:
+        return "agrees"
+    return "disagrees" if values.mean() + width < 0 else "undecided"
+
+
+def _signs(differences: list[float], t: float) -> str:
+    return "agrees" if min(differences) > 0 else "disagrees" if max(differences) < 0 else "undecided"
+
+
+def _turned(differences: list[float], t: float) -> str:
+    return {"agrees": "disagrees", "disagrees": "agrees"}.get(_verdict(differences, t), "undecided")
+
+
+def _no_disagreement(differences: list[float], t: float) -> str:
+    return "agrees" if _verdict(differences, t) == "agrees" else "undecided"
+
+
+def _two_words(differences: list[float], t: float) -> str:
+    return "agrees" if _verdict(differences, t) == "agrees" else "disagrees"
+
+
+VERDICT = Exercise(
+    "verdict", "06", _verdict,
+    cases=tuple(Case((list(values), t), f"differences {', '.join(f'{v:g}' for v in values)} with t = {t}")
+                for values, t in (((0.3, 0.6, 0.1), 4.3), ((-2.8, -3.4, -0.8, -1.5), 3.18), ((3.0, 3.4, 2.8), 4.3),
+                                  ((-1.5, 0.0, -1.4, -2.1), 3.18), ((0.3, -0.2, 0.5), 4.3),
+                                  ((-1.5, -1.9, -0.9, -1.7), 3.18))),
+    mistakes=(
+        Mistake("the mean alone decides", "How sure are you of a mean of three numbers? Where does their spread come "
+                "in?", lambda d, t: _verdict(d, t, lambda v: torch.tensor(0.0))),
+        Mistake("every seed must say the same", "Is an interval of the mean the same as the range of the values?",
+                _signs),
+        Mistake("the spread of one value instead of the mean's", "The mean of n values varies less than a single one: "
+                "by which factor?", lambda d, t: _verdict(d, t, by_root=False)),
+        Mistake("the factor t is left out", "One standard error holds about two thirds. What makes it 95% for so few "
+                "values?", lambda d, t: _verdict(d, t, factor=False)),
+        Mistake("divided by n instead of n − 1", "The mean was taken from these very values. What does that cost the "
+                "standard deviation?", lambda d, t: _verdict(d, t, lambda v: v.std(correction=0))),
+        Mistake("the variance instead of the standard deviation", "Which of the two has the unit of the values?",
+                lambda d, t: _verdict(d, t, lambda v: v.var())),
+        Mistake("agrees and disagrees are swapped", "The interval lies above 0: who is right, the paper or its "
+                "opposite?", _turned),
+        Mistake("nothing ever disagrees", "What do you say when the whole interval lies below 0?", _no_disagreement),
+        Mistake("what holds 0 is called disagreement", "No evidence for is not evidence against. What is the third "
+                "word?", _two_words)),
+    hints=("The half width of the interval is t times the standard error of the mean.",
+           "The standard error is the standard deviation (with n − 1) over the root of n.",
+           "Three cases: the lower end is above 0, the upper end is below 0, and the rest."))

@@ -86,7 +86,7 @@ check("two_views", two_views)
 #
 # Libraries often draw one amount of jitter for a whole batch: all views then become darker together. Ours draws one for every
 # image. Write brightness and contrast that way. First brightness: multiply, and clip to 0 and 1. Then contrast: move each pixel
-# away from the image's mean grey level, or towards it, and clip again. Grey is 0.2989 R + 0.587 G + 0.114 B.
+# away from the mean grey level of the brightened image, or towards it, and clip again. Grey is 0.2989 R + 0.587 G + 0.114 B.
 
 
 # %%

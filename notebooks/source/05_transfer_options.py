@@ -87,7 +87,7 @@ EmbeddingExplorer()
 
 # %%
 def choose_labels(labels: torch.Tensor, per_class: int, seed: int) -> torch.Tensor:
-    """Return the rows of per_class images of each class of labels, (N,), sorted."""
+    """Return the numbers of the chosen rows, per_class of each class in labels (N,): shape (classes * per_class,)."""
     ### BEGIN SOLUTION
     # One shuffled order for every per_class: the first ones of a class are always among the first more.
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
@@ -225,13 +225,13 @@ for classifier, strength in (("logistic regression", 0.01), ("linear SVM", 0.001
 # ### Exercise 3 · A probe without leakage
 #
 # Write the whole way of a linear probe: scale the features, fit one classifier for each strength of regularisation, choose one, and
-# judge it. Each step may look at one of the three parts only. Which? `fit(features, labels, strength)` is given, and returns a function
-# from features to labels.
+# judge it. Each step may *learn* from one of the three parts only (which?); what it has learned is used on all. `fit(features, labels,
+# strength)` is given, and returns a function from features to labels.
 
 
 # %%
 def probe_accuracy(fit, train: tuple, val: tuple, test: tuple, strengths: tuple[float, ...]) -> float:
-    """Return the accuracy on test of a probe that train fits and val chooses; each part is (features, labels)."""
+    """Return the share of test that a probe tells right which train fitted and val chose; parts: (features, labels)."""
     ### BEGIN SOLUTION
     # Train gives the scale and fits, val chooses, test judges, each once.
     mean, spread = train[0].mean(dim=0), train[0].std(dim=0)
@@ -358,7 +358,7 @@ Markdown("\n".join(lines))
 #
 # You may spend so many seconds on a training. Write the choice: of the options that take no more than that on average, the one with
 # the highest mean accuracy. One question before you start: the rows hold `val_accuracy` and `accuracy` (on test). By which one
-# may you choose?
+# may you choose? (The rows are as `read_results` gives them: all values are strings.)
 
 
 # %%

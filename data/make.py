@@ -273,10 +273,11 @@ def target_parts(target: str, photos: str, flowers: str) -> list[ImageSet]:
 def make_transfer(target: str, photos: str, flowers: str, seeds: int) -> None:
     """The three options and the baseline from scratch on one target; a killed one goes on at the row it was at."""
     encoder, labels, each_seed = TARGETS[target]
-    path = RESULTS / f"transfer_{target}.csv"
+    path = RUNS / f"transfer_{target}.csv"  # half a table does not ship
     compare(load_pretrained(encoder).encoder, *target_parts(target, photos, flowers), labels=labels, seeds=seeds,
             tries=TRIES, search_each_seed=each_seed, known=read_results(path) if path.exists() else [],
             keep=lambda rows: write_results(path, [{"encoder": encoder, **row} for row in rows]))
+    write_results(RESULTS / path.name, read_results(path))
 
 
 def make_costs(photos: str, flowers: str) -> None:

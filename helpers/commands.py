@@ -103,12 +103,7 @@ def run_transfer(options: argparse.Namespace) -> int:
     parts = [load(options.data, split, size=found.settings.image_size) for split in ("train", "val", "test")]
     names = Path(options.encoder).stem, Path(options.data).stem
     out = Path(options.out or f"runs/transfer-{'-'.join(names)}.csv")
-    known = []
-    if out.exists():
-        if not options.resume:
-            raise ValueError(f"{out} already holds a comparison; add --resume to go on with it, or choose another file "
-                             f"with --out")
-        known = read_results(out)
+    known = _known(out, options.resume, "a comparison")
     rows = compare(found.encoder, *parts, labels=tuple(labels), options=tuple(options.options.split(",")),
                    seeds=options.seeds, tries=options.tries, search_each_seed=not options.search_once, known=known,
                    keep=lambda rows: write_results(out, [{"encoder": names[0], **row} for row in rows]),
@@ -125,11 +120,20 @@ def run_transfer(options: argparse.Namespace) -> int:
     return 0
 
 
+def _known(out: Path, resume: bool, what: str) -> list[dict]:
+    """Return the rows that an earlier call left in a file."""
+    from helpers.results import read_results
+
+    if out.exists() and not resume:
+        raise ValueError(f"{out} already holds {what}; add --resume to go on with it, or choose another file with --out")
+    return read_results(out) if out.exists() else []
+
+
 def run_findings(options: argparse.Namespace) -> int:
     """Run a study, and say where it agrees with the paper."""
     from helpers.agreement import judge, verdicts_table
     from helpers.findings import run_study
-    from helpers.results import read_results, write_results
+    from helpers.results import write_results
     from helpers.runtime import pick_device, usable_cores
     from helpers.studies import DATA
 
@@ -141,12 +145,7 @@ def run_findings(options: argparse.Namespace) -> int:
     if options.seeds < 1 or workers < 1:
         raise ValueError(f"there must be at least 1 seed and 1 worker, not {options.seeds} and {workers}")
     out = Path(options.out or f"runs/findings-{options.study}.csv")
-    known = []
-    if out.exists():
-        if not options.resume:
-            raise ValueError(f"{out} already holds a study; add --resume to go on with it, or choose another file with "
-                             f"--out")
-        known = read_results(out)
+    known = _known(out, options.resume, "a study")
     rows = run_study(options.study, photos=options.photos, data=data, seeds=options.seeds, workers=workers, known=known,
                      keep=lambda rows: write_results(out, rows), progress=not options.no_progress)
     print(verdicts_table(judge(options.study, rows)))

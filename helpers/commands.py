@@ -125,7 +125,8 @@ def _known(out: Path, resume: bool, what: str) -> list[dict]:
     from helpers.results import read_results
 
     if out.exists() and not resume:
-        raise ValueError(f"{out} already holds {what}; add --resume to go on with it, or choose another file with --out")
+        raise ValueError(f"{out} already holds {what}; add --resume to go on with it, or choose another file with "
+                         f"--out")
     return read_results(out) if out.exists() else []
 
 

@@ -1,12 +1,12 @@
-"""The command line, python -m helpers train | transfer | findings | grade | doctor. Wrong use is told in one line;
-COURSE_DEBUG=1 shows where it came from."""
+"""The command line, python -m helpers train | transfer | findings | grade | slides | doctor. Wrong use is told in one
+line; COURSE_DEBUG=1 shows where it came from."""
 
 import argparse
 import dataclasses
 import os
 import sys
 
-from helpers.commands import run_doctor, run_findings, run_grade, run_train, run_transfer
+from helpers.commands import run_doctor, run_findings, run_grade, run_slides, run_train, run_transfer
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,6 +43,13 @@ def build_parser(command: str = "train") -> argparse.ArgumentParser:
     _add_transfer(commands)
     _add_findings(commands)
     _add_grade(commands)
+    slides = commands.add_parser("slides", help="draw the lectures' figures and build their HTML and PDF",
+                                 description="Draw the figures of the lectures and build them with Marp. Needs Node.js "
+                                             "and Chromium or Chrome.")
+    slides.set_defaults(run=run_slides)
+    slides.add_argument("names", nargs="*", metavar="NAME", help="beginnings of names, such as 02; all where none is "
+                        "given")
+    slides.add_argument("--no-figures", action="store_true", help="take the figures as they are")
     train = commands.add_parser(
         "train", help="pretrain an encoder on images, without labels", formatter_class=argparse.RawTextHelpFormatter,
         description="Pretrain an encoder with SimCLR. The run's folder gets metrics.csv, run.json, last.ckpt\n"

@@ -182,6 +182,22 @@ def run_grade(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_slides(options: argparse.Namespace) -> int:
+    """Draw the lectures' figures and build HTML and PDF."""
+    from helpers.slides import build, decks, draw_figures
+
+    chosen = [deck for deck in decks() if not options.names or any(map(deck.stem.startswith, options.names))]
+    if not chosen:
+        raise ValueError(f"no lecture begins with {' or '.join(options.names)}; there are "
+                         f"{', '.join(deck.stem for deck in decks())}")
+    if not options.no_figures:
+        draw_figures()
+    for deck in chosen:
+        build(deck)
+        print(f"built {deck.stem}.html and {deck.stem}.pdf", flush=True)
+    return 0
+
+
 def run_doctor(options: argparse.Namespace) -> int:
     """Print what machine this is, what is missing and what to do about it."""
     problems = _missing_packages()

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from helpers import slides
+from helpers.__main__ import main
 from helpers.figures import FIGURES, draw
 from helpers.slides import NUMBERS, PLACE, decks, fill
 
@@ -77,3 +78,8 @@ def test_what_is_missing_is_told(monkeypatch, missing, message):
     monkeypatch.setattr(shutil, "which", lambda name: name if name in there else None)
     with pytest.raises(ValueError, match=message):
         slides.build(DECKS[0])
+
+
+def test_an_unknown_lecture_is_told_which_there_are(capsys):
+    assert main(["slides", "99"]) == 2
+    assert "no lecture begins with 99; there are 01_self_supervised_learning" in capsys.readouterr().err

@@ -216,8 +216,9 @@ def judge(study: str, rows: list[dict]) -> list[dict]:
         rows: Of its table.
     """
     lines = []
-    for claim, data in product([claim for claim in CLAIMS if claim.study == study], ("photos", "shapes")):
-        ours, seeds = whole_seeds(study, [row for row in rows if row["data"] == data])
+    whole = {data: whole_seeds(study, [row for row in rows if row["data"] == data]) for data in ("photos", "shapes")}
+    for claim, data in product([claim for claim in CLAIMS if claim.study == study], whole):
+        ours, seeds = whole[data]
         if data in claim.data and seeds:
             mean, width = mean_interval(list(claim.ours(ours).values()))
             lines.append({"study": study, "data": data, "claim": claim.text, "unit": claim.unit, "paper": claim.paper,

@@ -20,6 +20,10 @@ from helpers.runtime import pick_precision
 PROBE_STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # C of the logistic regression: larger is less regularised
 
 
+class Diverged(ValueError):
+    """A training whose loss or features are no longer finite."""
+
+
 @torch.inference_mode()
 def extract_features(encoder: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
     """Return the representations of images in their order, float32 (N, D), on the CPU.
@@ -51,11 +55,11 @@ def check_finite(*features: Tensor) -> None:
     """Refuse features that no classifier could use.
 
     Raises:
-        ValueError: If one is NaN or infinite.
+        Diverged: If one is NaN or infinite.
     """
     if not all(each.isfinite().all() for each in features):
-        raise ValueError("some features are NaN or infinite: the encoder's training diverged; take another encoder, or "
-                         "train it again with a lower learning rate")
+        raise Diverged("some features are NaN or infinite: the encoder's training diverged; take another encoder, or "
+                       "train it again with a lower learning rate")
 
 
 def knn_accuracy(train_features: Tensor, train_labels: Tensor, features: Tensor, labels: Tensor,

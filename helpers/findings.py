@@ -25,12 +25,12 @@ from tqdm import tqdm
 
 from helpers.augmentations import color_drop, gaussian_noise, rotate, sobel
 from helpers.data import ImageSet, load
-from helpers.evaluation import evaluate, extract_features
+from helpers.evaluation import Diverged, evaluate, extract_features
 from helpers.losses import positive_index
 from helpers.metrics import contrastive_rank
 from helpers.runtime import fast_mode, hardware
-from helpers.settings import Settings, settings_for
-from helpers.simclr import Pretrained, SimCLR, pretrain
+from helpers.settings import Settings, settings_for, view_maker
+from helpers.simclr import Pretrained, pretrain
 from helpers.studies import DATA, IMAGES, STUDIES, Cell
 from helpers.transfer import train_last_layers
 
@@ -69,7 +69,7 @@ def run_cell(cell: Cell, photos: str = "cifar10", progress: bool = False) -> lis
             raise KeyboardInterrupt
         measured = _knowledge(found, train, val, test) if cell.measure == "knowledge" else [
             _scores(cell, found, train, val, test)]
-    except ValueError as error:  # a run that diverged is a result as well
+    except Diverged as error:  # that is a result as well
         found, measured = None, [{"failed": " ".join(str(error).split())}]
     default = asdict(Settings())
     made = {"seed": cell.settings.seed, "images": len(train), "test_images": len(test),
@@ -128,10 +128,10 @@ def pairs_found(found: Pretrained, images: ImageSet, l2: bool = True, batches: i
 
     Of new views of held-out images, in batches as large as those of the training.
     """
-    module, generator = SimCLR(found.settings, images.images), torch.Generator().manual_seed(0)
+    views, generator = view_maker(found.settings), torch.Generator().manual_seed(0)
     share = []
     for rows in torch.randperm(len(images), generator=generator).split(found.settings.batch_size)[:batches]:
-        z = found.head(found.encoder(module.views(images.images[rows], generator)))
+        z = found.head(found.encoder(views(images.images[rows], generator)))
         if l2:
             share.append(contrastive_rank(z)[0].item())
         else:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from helpers.artifacts import write_aside
 from helpers.data import ImageSet
-from helpers.evaluation import extract_features, knn_accuracy
+from helpers.evaluation import Diverged, extract_features, knn_accuracy
 from helpers.metrics import contrastive_rank, spread
 from helpers.runtime import versions
 from helpers.settings import Settings
@@ -207,7 +207,7 @@ class Recorder(L.Callback):
                "top1": top1.item(), "mean_rank": rank.item(), "spread": spread(projections).item(),
                "lr": trainer.optimizers[0].param_groups[0]["lr"], "knn": self._knn(module) if measure else None}
         if not math.isfinite(row["loss"]):
-            raise ValueError(f"the loss is {row['loss']} after {step} steps: the learning rate "
+            raise Diverged(f"the loss is {row['loss']} after {step} steps: the learning rate "
                              f"{module.settings.peak_lr:g} is too high for these settings; try a tenth of it")
         if not trainer.is_global_zero:
             return

@@ -2,9 +2,12 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from helpers.augmentations import Policy
+from torch import Tensor
+
+from helpers.augmentations import Augment, Policy, one_branch_views
 from helpers.models import ENCODERS, HEADS
 
 OBJECTIVES = ("contrastive", "supervised")
@@ -107,6 +110,19 @@ class Settings:
         if self.objective == "supervised":
             return 0.0
         return math.log1p((2 * self.batch_size - 2) * math.exp(-1 / self.temperature))
+
+
+def view_maker(settings: Settings) -> Callable:
+    """Return what maps (images, generator) to views by these settings: all first ones, then all second ones."""
+    if settings.one_branch:
+        stages = [Augment(policy) for policy in settings.branch_policies()]
+        return lambda images, generator: one_branch_views(images, stages, generator)
+    augment = Augment(settings.policy())
+
+    def views(images: Tensor, generator) -> Tensor:
+        return augment(images.repeat(2, 1, 1, 1), generator)
+
+    return views
 
 
 # `paper` is for hosts whose memory holds all images: they are kept there as bytes, in every process.

@@ -21,13 +21,12 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from helpers.artifacts import CHECKPOINTS, load_tensors, save_tensors, sha256, sha256_of
-from helpers.augmentations import Augment, one_branch_views
 from helpers.data import ImageSet
 from helpers.losses import nt_xent, nt_xent_across_ranks, nt_xent_in_blocks
 from helpers.models import ProjectionHead, build_encoder
 from helpers.recording import Recorder, RunFolder
 from helpers.runtime import hardware, pick_device, pick_precision
-from helpers.settings import PRESETS, Settings, settings_for
+from helpers.settings import PRESETS, Settings, settings_for, view_maker
 
 __all__ = ["PRESETS", "Pretrained", "Settings", "SimCLR", "load_pretrained", "pretrain", "settings_for"]
 
@@ -52,7 +51,7 @@ class SimCLR(L.LightningModule):
         self.encoder = build_encoder(settings.encoder, settings.image_size)
         self.head = ProjectionHead(self.encoder.feature_dim, out_dim=settings.head_dim, kind=settings.head)
         self.to(memory_format=torch.channels_last)
-        self.augment, self.stages = Augment(settings.policy()), [Augment(p) for p in settings.branch_policies()]
+        self.views = view_maker(settings)
         self.steps_per_epoch = len(images) // settings.batch_size
         self.total_steps = max(1, round(settings.epochs * self.steps_per_epoch))
         self.latest: tuple[Tensor, Tensor] | None = None  # loss and projections of the last step, for whoever looks
@@ -81,12 +80,6 @@ class SimCLR(L.LightningModule):
     def two_views(self, step: int) -> Tensor:
         """Return the views of a step's images, all first views and then all second ones, float (2N, 3, H, W)."""
         return self.views(self.images[self.batch_rows(step)], self._generator(step, self.global_rank))
-
-    def views(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the views of images by this run's policy, all first views and then all second ones."""
-        if not self.settings.one_branch:
-            return self.augment(images.repeat(2, 1, 1, 1), generator)
-        return one_branch_views(images, self.stages, generator)
 
     def batch_rows(self, step: int) -> Tensor:
         """Return the rows of this process's images in a step; an epoch is a shuffle of all images."""

@@ -17,7 +17,7 @@ MARP = "@marp-team/marp-cli@4.5.1"
 PLACE = re.compile(r"\{\{(\w+)\}\}")
 PICTURE = re.compile(r"figures/([\w-]+)\.png")
 
-# What a paper found, as it is printed on a slide, with where it stands: shared/facts of the course's authors.
+# What a paper found, as it is printed on a slide.
 NUMBERS: dict[str, Callable[[], str]] = {
     "bert_masked": lambda: "15%",  # Devlin et al. 2018
     "mae_masked": lambda: "75%",  # He et al. 2021

@@ -240,6 +240,8 @@ def test_a_run_that_diverges_is_a_row_without_scores(tiny_study):
     row = run_cell(cell)[0]
     assert "too high" in row["failed"]
     assert "probe" not in row
+    with pytest.raises(ValueError, match="a batch of 256 needs as many images"):
+        run_cell(replace(tiny_study(0)[0], settings=replace(TINY, batch_size=256)))
 
 
 def test_verdicts_follow_the_interval():

@@ -59,9 +59,10 @@ def test_numbers_are_filled_in_and_unknown_ones_refused():
         fill("{{nonsense}}")
 
 
-def test_every_number_is_used():
-    used = {name for deck in DECKS for name in PLACE.findall(deck.read_text())}
-    assert used == set(NUMBERS)
+def test_every_number_and_figure_is_used():
+    text = "".join(deck.read_text() for deck in DECKS)
+    assert set(PLACE.findall(text)) == set(NUMBERS)
+    assert set(slides.PICTURE.findall(text)) == set(FIGURES)
 
 
 def test_a_figure_is_the_same_each_time():

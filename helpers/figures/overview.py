@@ -20,7 +20,6 @@ from helpers.plotting import (
     VIEW_B,
     draw_similarities,
     figure,
-    show_images,
 )
 from helpers.results import read_results
 from helpers.simclr import load_pretrained, settings_for
@@ -170,5 +169,4 @@ FIGURES: dict[str, Callable[[], bytes | Figure]] = {
     "circle_end": lambda: _circle(steps=100),
     "similarities": similarities,
     "timeline": timeline,
-    "shape_grid": lambda: show_images(load("shapes", "val", limit=16).images, columns=8),
 }

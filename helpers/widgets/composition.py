@@ -4,12 +4,11 @@ import json
 
 import torch
 
-from helpers.augmentations import Augment, one_branch_views
 from helpers.data import load, sample_photos
 from helpers.metrics import mean_interval
 from helpers.plotting import CHOSEN, TEXT, VIEW_A, VIEW_B
 from helpers.results import read_results
-from helpers.settings import TRANSFORMS, settings_for
+from helpers.settings import TRANSFORMS, settings_for, view_maker
 from helpers.widgets.canvas import Canvas
 from helpers.widgets.explorer import Explorer, button, dropdown, shared, slider
 
@@ -89,8 +88,7 @@ class CompositionExplorer(Explorer):
         chosen = (self.which.value - 1) % len(images)
         settings = settings_for("laptop", "shapes" if shapes else "cifar10",
                                 one_branch=pair[0] if pair[0] == pair[1] else ",".join(pair))
-        stages = [Augment(policy) for policy in settings.branch_policies()]
-        views = one_branch_views(images.images[[chosen]], stages, torch.Generator().manual_seed(self.seed))
+        views = view_maker(settings)(images.images[[chosen]], torch.Generator().manual_seed(self.seed))
         for k, (pixels, title, color) in enumerate(((images.images[chosen], "the image", None),
                                                     (views[0], "first view", VIEW_A),
                                                     (views[1], "second view", VIEW_B))):

@@ -1,6 +1,9 @@
-"""Try recipes for cifar10-tiny: each gets the same CPU time on one thread, and validation judges it.
+"""Try recipes for cifar10-tiny, and judge them on validation images.
 
     OMP_NUM_THREADS=1 python data/recipes.py --photos PATH [NAME..]
+
+Short ones get the same CPU time each, on one thread. Those of full length get as many epochs as two hours on two cores
+allow their network, and are meant for a GPU, where that takes minutes.
 
 Each result is kept in runs/recipes and is not repeated; data/results/recipes.csv holds all of them.
 """
@@ -22,7 +25,7 @@ from helpers.data import ImageSet, load
 from helpers.evaluation import extract_features, knn_accuracy, linear_probe
 from helpers.models import ProjectionHead, TinyResNet
 from helpers.results import write_results
-from helpers.runtime import hardware
+from helpers.runtime import hardware, pick_device
 from helpers.simclr import SimCLR, settings_for
 
 KEPT = Path("runs/recipes")
@@ -49,36 +52,51 @@ RECIPES = {"base": {},
 LONGER = 20.0
 RECIPES |= {f"{name}, {LONGER:g} min": RECIPES["chosen"] | RECIPES[name] | {"cpu_minutes": LONGER}
             for name in ("small", "wide", "long h", "fine")}
+# At full length: epochs that two processes of one thread each do in two hours, by the time of a step.
+FULL = {"small": (165, {}), "wide": (85, {}), "fine": (130, {}), "fine, long h": (92, {"widths": (32, 64, 128, 512)}),
+        "fine, 320": (107, {"widths": (32, 64, 160, 320)}), "fine, 384": (100, {"widths": (32, 64, 192, 384)}),
+        "fine, 192": (165, {"widths": (24, 48, 96, 192)})}
+FULL |= {f"fine, {name}": (130, change) for name, change in (
+    ("τ 0.2", {"temperature": 0.2}), ("crop from 0.2", {"crop_min": 0.2}), ("wd 5e-2", {"weight_decay": 0.05}),
+    ("B 512", {"batch_size": 512, "lr": 4e-3}), ("wide g", {"head_width": 1024}), ("lr 5e-3", {"lr": 5e-3}),
+    ("s 1", {"color_strength": 1.0}))}
+RECIPES |= {f"{name}, full": RECIPES["chosen"] | RECIPES.get(name, RECIPES["fine"]) | change
+            | {"cpu_minutes": None, "epochs": epochs} for name, (epochs, change) in FULL.items()}
 
 
 def try_recipe(recipe: dict, train: ImageSet, val: ImageSet) -> dict:
-    """Train for the recipe's CPU time and return what came out; no test image is read."""
+    """Train for the recipe's CPU time, or its epochs, and return what came out; no test image is read."""
     chosen = BASE | recipe
-    seconds = 60 * chosen["cpu_minutes"]
     usual = settings_for("laptop", "cifar10", epochs=1000.0)
     settings = replace(usual, **{name: value for name, value in chosen.items() if hasattr(usual, name)})
+    device = pick_device()
     module = SimCLR(settings, train.images)
     module.encoder = TinyResNet(chosen["widths"], 32, chosen["blocks"], chosen["second_stride"])
     module.head = ProjectionHead(module.encoder.feature_dim, chosen["head_width"] or None)
-    module.to(memory_format=torch.channels_last)
+    module.to(device, memory_format=torch.channels_last)
+    module.images = module.images.to(device)
     optimizer = module.configure_optimizers()["optimizer"]
     started, step, share = time.process_time(), 0, 0.0
     while share < 1:
         for group in optimizer.param_groups:  # a warm-up, then a cosine to 0 over the time that there is
             group["lr"] = settings.lr * min(1, share / 0.05 + 1e-3) * 0.5 * (1 + math.cos(math.pi * share))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16):
             loss = module.training_step(step)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        step, share = step + 1, (time.process_time() - started) / seconds
+        step += 1
+        if chosen["cpu_minutes"] is None:
+            share = step / (chosen["epochs"] * module.steps_per_epoch)
+        else:
+            share = (time.process_time() - started) / (60 * chosen["cpu_minutes"])
     bank, queries = (extract_features(module.encoder, part.images) for part in (train, val))
     few = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:5000]
     asked = (queries, val.labels)
     probe = linear_probe((bank[few], train.labels[few]), asked, asked, (0.003, 0.01, 0.03, 0.1))
     scores = {"val_knn": round(knn_accuracy(bank, train.labels, *asked), 4),
               "val_probe": round(probe.val_accuracy, 4)}
-    if chosen["cpu_minutes"] >= LONGER:
+    if chosen["cpu_minutes"] in (None, LONGER):
         probe = linear_probe((bank, train.labels), asked, asked, (0.03, 0.1))
         scores["val_probe_all"] = round(probe.val_accuracy, 4)
     return chosen | {"parameters": sum(p.numel() for p in module.encoder.parameters()), "steps": step,

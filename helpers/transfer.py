@@ -238,7 +238,8 @@ RUN = {"scratch": train_from_scratch, "1": fine_tune, "2": train_last_layers, "3
 
 
 def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, *,
-            labels: tuple[int | None, ...] = (10, 50, 100), options: tuple[str, ...] = tuple(OPTIONS), seeds: int = 5,
+            labels: tuple[int | None, ...] = (10, 50, 100), options: tuple[str, ...] = tuple(OPTIONS),
+            seeds: int | tuple[int, ...] = 5,
             tries: int = 8, search_each_seed: bool = True, steps: int | None = None,
             known: list[dict] = (), keep: Callable[[list[dict]], None] | None = None,
             progress: bool = True) -> list[dict]:
@@ -253,7 +254,7 @@ def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, 
         train, val, test: The target task's images with labels.
         labels: Labels a class; None is all.
         options: Keys of OPTIONS.
-        seeds: How many.
+        seeds: How many, or which; of those to which the first's choices are given, the first must be known.
         tries: How many configurations each option may try.
         search_each_seed: Whether each seed makes its own choice; otherwise the first seed's serves all.
         steps: Of the trainings of networks; `usual_steps` where not given.
@@ -282,7 +283,7 @@ def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, 
     frozen = _frozen(encoder)
     features = [extract_features(frozen, part.images) for part in (train, val)] if set(options) & set(FROZEN) else []
     done = {(row["labels"], row["option"], int(row["seed"])): row for row in known}
-    cells = list(product(labels, options, range(seeds)))
+    cells = list(product(labels, options, range(seeds) if isinstance(seeds, int) else seeds))
     for per_class, option, seed in tqdm(cells, desc="comparing", unit="run", disable=not progress, file=sys.stdout
                                         if "ipykernel" in sys.modules else None):  # stderr is red in a notebook
         written = "all" if per_class is None else str(per_class)

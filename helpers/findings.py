@@ -28,7 +28,7 @@ from helpers.data import ImageSet, load
 from helpers.evaluation import Diverged, evaluate, extract_features
 from helpers.losses import positive_index
 from helpers.metrics import contrastive_rank
-from helpers.runtime import fast_mode, hardware
+from helpers.runtime import fast_mode, hardware, pick_device
 from helpers.settings import Settings, settings_for, view_maker
 from helpers.simclr import Pretrained, pretrain
 from helpers.studies import DATA, IMAGES, STUDIES, Cell
@@ -67,6 +67,8 @@ def run_cell(cell: Cell, photos: str = "cifar10", progress: bool = False) -> lis
                          evaluations=0)
         if found.interrupted:
             raise KeyboardInterrupt
+        for part in (found.encoder, found.head):
+            part.to(pick_device())
         measured = _knowledge(found, train, val, test) if cell.measure == "knowledge" else [
             _scores(cell, found, train, val, test)]
     except Diverged as error:  # that is a result as well
@@ -129,9 +131,10 @@ def pairs_found(found: Pretrained, images: ImageSet, l2: bool = True, batches: i
     Of new views of held-out images, in batches as large as those of the training.
     """
     views, generator = view_maker(found.settings), torch.Generator().manual_seed(0)
+    device = next((p.device for p in found.encoder.parameters()), torch.device("cpu"))
     share = []
     for rows in torch.randperm(len(images), generator=generator).split(found.settings.batch_size)[:batches]:
-        z = found.head(found.encoder(views(images.images[rows], generator)))
+        z = found.head(found.encoder(views(images.images[rows], generator).to(device))).cpu()
         if l2:
             share.append(contrastive_rank(z)[0].item())
         else:

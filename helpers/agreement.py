@@ -20,7 +20,8 @@ from itertools import product
 from scipy import stats
 
 from helpers.metrics import mean_interval
-from helpers.studies import BATCHES, LENGTHS, STRENGTHS, STUDIES
+from helpers.results import curves
+from helpers.studies import BATCHES, DATA, LENGTHS, STRENGTHS, STUDIES
 
 # Accuracies in percent.
 TABLE_1 = {"contrastive": dict(zip(STRENGTHS, (59.6, 61.0, 62.6, 63.2, 64.5), strict=True)),
@@ -250,6 +251,44 @@ def verdict(mean: float, width: float, small: bool = False) -> str:
     if small:
         low, high = SMALL - max(abs(low), abs(high)), SMALL - max(low, -high)
     return "agrees" if low > 0 else "disagrees" if high < 0 else "undecided"
+
+
+def panels(study: str, rows: list[dict]) -> tuple[dict[str, dict], str, str]:
+    """Return (panels, title of x, title of y) for `plotting.draw_curves`: photos and shapes here, and the paper's.
+
+    Args:
+        study: "color", "head", "batch_epochs" or "temperature".
+        rows: Of its table.
+    """
+    def ours(x: str, columns: dict[str, str], data: str, **which) -> dict[str, list]:
+        found = {name: curves(rows, x, "data", column, data=data, **which) for name, column in columns.items()}
+        return {name: curve[data] for name, curve in found.items() if curve}
+
+    def paper(points: dict) -> list[tuple[str, float, float]]:
+        return [(str(place), value, math.nan) for place, value in points.items()]
+
+    if study == "color":
+        return {f"{data}, here": ours("strength", {"SimCLR": "probe"}, data, objective="contrastive")
+                | ours("strength", {"supervised": "accuracy"}, data, objective="supervised") for data in DATA} | {
+            "ImageNet, Table 1": {"SimCLR": paper(TABLE_1["contrastive"]), "supervised": paper(TABLE_1["supervised"])}
+        }, "colour strength s", "test accuracy (%)"
+    if study == "head":  # z of 128 numbers; without a head z is h
+        rows = [row for row in rows if row["length of z"] in ("", "128")]
+        return {f"{data}, here": ours("head", {"h": "probe", "z = g(h)": "probe_z"}, data) for data in DATA}, (
+            "projection head"), "linear probe, test accuracy (%)"
+    if study == "temperature":
+        both = {"probe on h": "probe", "pairs found": "pairs_found"}
+        return {f"{data}, here": ours("temperature", both, data, L2="yes") for data in DATA} | {
+            "ImageNet, Table 5": {name: paper({tau: pair[k] for (l2, tau), pair in TABLE_5.items() if l2 == "yes"})
+                                  for k, name in ((1, "probe on h"), (0, "pairs found"))}}, "temperature τ", "%"
+    if study != "batch_epochs":
+        raise ValueError(f"there are no curves of {study!r}; choose color, head, batch_epochs or temperature")
+    lengths = {data: {f"{e} epochs": curve for e in LENGTHS for curve in ours(
+        "batch", {"": "probe"}, data, objective="contrastive", scaling="linear", epochs=str(e)).values()}
+        for data in DATA}
+    return {f"{data}, here": found for data, found in lengths.items()} | {"ImageNet, Table B.1": {
+        f"{epochs} epochs": paper({b: TABLE_B1["linear"][k][column] for k, b in enumerate(PAPER_BATCHES)})
+        for column, epochs in enumerate(PAPER_LENGTHS)}}, "batch size", "linear probe, test accuracy (%)"
 
 
 def verdicts_table(lines: list[dict]) -> str:

@@ -233,9 +233,15 @@ def run_study(name: str, *, photos: str = "cifar10", data: tuple[str, ...] = DAT
         done[cell.key] = rows
         bar.update()
         if keep:
-            keep([row for each in done.values() for row in each])
+            keep(_in_order(done, cells))
     bar.close()
-    return [row for each in done.values() for row in each]
+    return _in_order(done, cells)
+
+
+def _in_order(done: dict[tuple, list[dict]], cells: list[Cell]) -> list[dict]:
+    """Return all rows, those of the study's cells first and in its order, whichever were ready first."""
+    keys = dict.fromkeys([cell.key for cell in cells if cell.key in done] + list(done))
+    return [row for key in keys for row in done[key]]
 
 
 def _study(name: str) -> Callable[[int], list[Cell]]:

@@ -199,7 +199,7 @@ SERIES = ((VIEW_A, "o", "-"), (NEGATIVE, "s", "--"), (POSITIVE, "^", "-."), (CHO
 
 
 def draw_curves(panels: dict[str, dict[str, list[tuple[str, float, float]]]], x_title: str, y_title: str,
-                new: dict[str, tuple[str, float]] | None = None) -> Figure:
+                new: dict[str, tuple[str, float]] | None = None, inch: float = 4.1) -> Figure:
     """Draw curves over a few named places, in panels with a scale of their own: ours beside the paper's.
 
     Args:
@@ -207,8 +207,9 @@ def draw_curves(panels: dict[str, dict[str, list[tuple[str, float, float]]]], x_
         x_title: What the places are.
         y_title: What is drawn.
         new: Title to one more point (place, value), drawn as a star: of a run made just now.
+        inch: Width of a panel.
     """
-    fig, axes = figure(4.1 * len(panels), 3.3, 1, len(panels))
+    fig, axes = figure(inch * len(panels), 3.3, 1, len(panels))
     for ax, (title, curves) in zip(axes[0], panels.items(), strict=True):
         places = list(dict.fromkeys(place for curve in curves.values() for place, _, _ in curve))
         for shift, (name, curve) in enumerate(curves.items()):

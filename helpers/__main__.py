@@ -96,7 +96,7 @@ def _add_transfer(commands) -> None:
     transfer.add_argument("--data", default="digits", metavar="NAME", help="shapes, digits, cifar10, cifar100, stl10, "
                           "or a folder or .zip of\nclass folders (default: digits)")
     transfer.add_argument("--options", default="scratch,1,2,3", metavar="LIST", help="of scratch,1,2,3 (default: all)")
-    transfer.add_argument("--labels", default="10,50,100", metavar="LIST", help="labels a class, or all "
+    transfer.add_argument("--labels", default="10,50,100", metavar="LIST", help="labels per class, or all "
                           "(default: 10,50,100)")
     transfer.add_argument("--seeds", type=int, default=5, metavar="N", help="how many (default: 5)")
     transfer.add_argument("--tries", type=int, default=8, metavar="N", help="configurations that each option may try "

@@ -109,7 +109,7 @@ def run_transfer(options: argparse.Namespace) -> int:
                    keep=lambda rows: write_results(out, [{"encoder": names[0], **row} for row in rows]),
                    progress=not options.no_progress)
     rows = [{**row, "way": OPTIONS[row["option"]]} for row in read_results(out)]
-    print(results_table(rows, {"labels": "labels a class", "option": "option", "way": "what it does"},
+    print(results_table(rows, {"labels": "labels per class", "option": "option", "way": "what it does"},
                         {"accuracy": "test accuracy"},
                         {"seconds": "seconds", "mebibytes": "MiB", "parameters": "trained numbers"}))
     print(f"{len(parts[2]):,} test images, read once a row; ± is the 95% interval over seeds. Rows: {out}")

@@ -144,7 +144,7 @@ def nested_subset(labels: Tensor, per_class: int | None, seed: int = 0) -> Tenso
     """
     counts = labels.bincount()
     if per_class is not None and not 1 <= per_class <= counts.min():
-        raise ValueError(f"{per_class} labels a class were asked for, but a class has only {counts.min()} images to "
+        raise ValueError(f"{per_class} labels per class were asked for, but a class has only {counts.min()} images to "
                          f"learn from; ask for 1 to {counts.min()}, or for all")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     taken = [order[labels[order] == k][:per_class] for k in range(len(counts))]

@@ -69,7 +69,7 @@ def run_cell(cell: Cell, photos: str = "cifar10", progress: bool = False) -> lis
             raise KeyboardInterrupt
         for part in (found.encoder, found.head):
             part.to(pick_device())
-        measured = _knowledge(found, train, val, test) if cell.measure == "knowledge" else [
+        measured = _knowledge(cell, found, train, val, test) if cell.measure == "knowledge" else [
             _scores(cell, found, train, val, test)]
     except Diverged as error:  # that is a result as well
         found, measured = None, [{"failed": " ".join(str(error).split())}]
@@ -150,13 +150,15 @@ def neighbors(encoder: nn.Module, bank: ImageSet, asked: ImageSet, questions: in
     return (first @ second.T).topk(count, dim=1).indices.tolist()
 
 
-def _knowledge(found: Pretrained, *parts: ImageSet) -> list[dict]:
+def _knowledge(cell: Cell, found: Pretrained, *parts: ImageSet) -> list[dict]:
     nets = {"pixels": nn.Flatten(), "h": found.encoder, "z": nn.Sequential(found.encoder, found.head)}
-    questions = {name: [_asked(part, name) for part in parts] for name in (
-        "colour or grey", "rotation", "original or noisy", "original or Sobel")}
-    if parts[0].factors:
-        questions |= {name: [_binned(part, parts[0], name) for part in parts] for name in FACTORS}
-    questions["class"] = list(parts)
+    own = {"nothing": "colour or grey", "rotation": "rotation", "noise": "original or noisy",
+           "Sobel": "original or Sobel"}[cell.about["added"]]
+    questions = {own: [_asked(part, own) for part in parts]}
+    if cell.about["added"] == "nothing":
+        if parts[0].factors:
+            questions |= {name: [_binned(part, parts[0], name) for part in parts] for name in FACTORS}
+        questions["class"] = list(parts)
     rows = []
     for (question, (train, val, test)), (name, net) in product(questions.items(), nets.items()):
         accuracy = train_last_layers(net, train, val, hidden=256, steps=600).accuracy(test)

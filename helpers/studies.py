@@ -77,8 +77,13 @@ def head(seed: int) -> list[Cell]:
 
 
 def knowledge(seed: int) -> list[Cell]:
-    """Table 3: what h and z still tell of an image, z as long as h; on shapes, of what it was rendered from too."""
-    return [Cell(data, {}, _settings(data, 8, seed, head_dim=224), measure="knowledge") for data in DATA]
+    """Table 3: what h and z still tell of an image, z as long as h; on shapes, of what it was rendered from too.
+
+    As in the paper, turns, noise and the Sobel filter are added to pretraining one at a time, for their questions.
+    """
+    added = {"nothing": {}, "rotation": {"rotate_p": 0.75}, "noise": {"noise_p": 0.5}, "Sobel": {"sobel_p": 0.5}}
+    return [Cell(data, {"added": name}, _settings(data, 8, seed, head_dim=224, **change), measure="knowledge")
+            for data, (name, change) in product(DATA, added.items())]
 
 
 def batch_epochs(seed: int) -> list[Cell]:

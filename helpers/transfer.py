@@ -252,7 +252,7 @@ def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, 
     Args:
         encoder: The pretrained one.
         train, val, test: The target task's images with labels.
-        labels: Labels a class; None is all.
+        labels: Labels per class; None is all.
         options: Keys of OPTIONS.
         seeds: How many, or which; of those to which the first's choices are given, the first must be known.
         tries: How many configurations each option may try.

@@ -177,9 +177,10 @@ def made_rows(study: str) -> list[dict]:
                                       ("nonlinear", "128", 63.25), ("nonlinear", "512", 63.5)):
                 row(score, head=kind, probe_z=(score - 12) / 100, **{"length of z": size})
         elif study == "knowledge":
-            for question, (_, h, z) in TABLE_3.items():
-                row(h, question=question, **{"read from": "h"})
-                row(z, question=question, **{"read from": "z"})
+            for added, (question, (_, h, z)) in zip(("nothing", "rotation", "noise", "Sobel"), TABLE_3.items(),
+                                                    strict=True):
+                row(h, question=question, added=added, **{"read from": "h"})
+                row(z, question=question, added=added, **{"read from": "z"})
         elif study == "batch_epochs":
             for scaling, grid in TABLE_B1.items():
                 for batch, scores in zip(BATCHES, grid, strict=False):

@@ -221,7 +221,7 @@ def test_the_first_seeds_choice_can_serve_all(encoder, parts):
 
 def test_wrong_targets_are_told_in_a_line(encoder, parts):
     train, val, test = parts
-    with pytest.raises(ValueError, match="31 labels a class were asked for, but a class has only 30 images"):
+    with pytest.raises(ValueError, match="31 labels per class were asked for, but a class has only 30 images"):
         compare(encoder, train, val, test, labels=(31,))
     with pytest.raises(ValueError, match="unknown option '4'"):
         compare(encoder, train, val, test, options=("4",))
@@ -310,7 +310,7 @@ def test_the_command_makes_the_table_of_a_folder_and_goes_on_with_it(tmp_path, c
     ({"a": 20, "b": 1}, [], "fewer than 3 images"),
     ({"a": 20}, [], "has no labels: put the images into at least two folders"),
     ({"": 20}, [], "has no labels: put the images into at least two folders"),
-    ({"a": 20, "b": 10}, ["--labels", "50"], "50 labels a class were asked for, but a class has only 7 images"),
+    ({"a": 20, "b": 10}, ["--labels", "50"], "50 labels per class were asked for, but a class has only 7 images"),
     ({"a": 20, "b": 20}, ["--labels", "few"], "not 'few'"), ({"a": 20, "b": 20}, ["--labels", "0"], "not '0'"),
     ({"a": 20, "b": 20}, ["--options", "5"], "unknown option '5'"),
     ({"a": 20, "b": 20}, ["--encoder", "nobody"], "no encoder 'nobody'"),

@@ -61,7 +61,7 @@ def _global_draw(labels: Tensor, per_class: int, seed: int) -> Tensor:
 
 LABELS = Exercise(
     "choose_labels", "05", _choose, observe=_facts,
-    cases=(Case((torch.tensor([0, 1, 2, 0, 0, 1] * 10),), "60 images, 4 and 7 labels a class"),
+    cases=(Case((torch.tensor([0, 1, 2, 0, 0, 1] * 10),), "60 images, 4 and 7 labels per class"),
            Case((torch.tensor([2, 0, 1, 1, 2] * 12).roll(7),), "60 images of other classes")),
     mistakes=(
         Mistake("not as many of each class", "Thirty images chosen from all alike: how many of each class does that "

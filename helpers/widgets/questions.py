@@ -34,7 +34,8 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
             ("The mean of all possible pictures has the smallest squared error.", "Yes: where it cannot know, it "
              "hedges."),
             ("It was trained on blurred photos.", "The photos were small, not blurred. Think of the loss.")), 1),
-        Question("On our shapes, rotation was as good a task as SimCLR; on photos it was not. What does that show?", (
+        Question("On our shapes, rotation could not be told apart from SimCLR; on photos it was behind. What does "
+                 "that show?", (
             ("Rotation is the better task for small networks.", "It was the same small network on photos. What "
              "differs between the data sets?"),
             ("A task teaches what its answer depends on, and that differs from data set to data set.", "Yes. On our "
@@ -99,7 +100,7 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
              "small number?"),
             ("The hardest negatives do nearly all of the pushing.", "Yes: the softmax becomes sharp."),
             ("The loss falls to 0 sooner.", "The floor does become lower. But who pushes?")), 1),
-        Question("Your loss without the mask is 6.275 instead of 6.261. What does that tell?", (
+        Question("In some batch your loss without the mask is 6.275 instead of 6.261. What does that tell?", (
             ("It is right up to rounding.", "Rounding moves the seventh digit. At τ 0.07 the same mistake "
              "doubles the loss."),
             ("Nothing: it depends on the batch.", "Both were computed on the same batch."),
@@ -108,8 +109,8 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
     "04": (
         Question("Chance is log(2N − 1). Which loss is that?", (
             ("The loss when all projections are equal.", "Yes: every other view is as likely to be the partner."),
-            ("The lowest loss there is.", "That is the floor, which depends on τ. What would a network say that knows "
-             "nothing?"),
+            ("The lowest loss there is.", "That is near the floor, which depends on τ. What would a network say that "
+             "knows nothing?"),
             ("The loss when all negatives are orthogonal.", "That is about the floor. What would a network say that "
              "knows nothing?")), 0),
         Question("The spread of z falls to 0. What has happened?", (
@@ -153,7 +154,7 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
             ("Those of the training images, for all parts", "Yes: a new image is treated by what was known before."),
             ("Each part by its own", "A single new image has no spread. And train and test would be moved "
              "differently.")), 1),
-        Question("Why are the 20 labels a class among the 100 labels a class?", (
+        Question("Why are the 20 labels per class among the 100 labels per class?", (
             ("To save labels.", "It saves some. But what would a curve over labels do if every point had other "
              "images?"),
             ("So that a curve over labels does not jump by luck.", "Yes: nested subsets differ by what was added "

@@ -6,7 +6,7 @@
 # You will play with five small networks that have taught themselves by predicting what was hidden from them, drag points around a
 # circle to see what a contrastive loss wants, and compare both families on the same images with the same budget.
 #
-# *4 minutes on two CPU cores. You should know what a loss and a gradient are. No network is needed.*
+# *4 minutes on two CPU cores. You should know what a loss and a gradient are. No internet connection is needed.*
 
 # %%
 import torch
@@ -67,7 +67,7 @@ MaskedExplorer()
 #
 # ### Exercise 1 · Hide patches
 #
-# Write what makes the question. A picture is divided into P × P patches, and `hidden` says for each whether it is hidden: bool
+# Write the function that hides the patches. A picture is divided into P × P patches, and `hidden` says for each whether it is hidden: bool
 # (N, P, P), rows first. Hidden pixels become grey, 0.5. The cell after it tells whether it is right, and if not, which mistake it
 # looks like. Stuck? `hint("mask_patches")` in a cell of your own helps a step further.
 
@@ -116,8 +116,8 @@ ColorizationExplorer()
 #
 # ### Rotation
 #
-# Turn the picture by 0°, 90°, 180° or 270° and ask: by which? To answer, one has to recognise what is in the picture and to know how
-# it usually stands. **Predict:** for which of the photos is that hardest? Turn slowly and watch the bars hand over.
+# Turn the picture by 0°, 90°, 180° or 270° and ask: by which? It helps to recognise what is in the picture, and to know how it
+# usually stands. **Predict:** for which of the photos is that hardest? Turn slowly and watch the bars hand over.
 
 # %%
 from helpers.widgets.self_prediction import RotationExplorer
@@ -202,8 +202,10 @@ CircleExplorer()
 # %% [markdown]
 # ### Real pairs
 #
-# A real encoder does the same on a sphere of 128 dimensions. Here are 500 held-out images with two views each: the similarity of the two
-# views of an image, and of views of different images, before and after training.
+# In training, an encoder gets a small network on top, the **projection head**, which turns its vector $h$ into 128 numbers, $z$. The
+# loss compares these: a sphere in 128 dimensions in the place of the circle (notebook 03). Two views of one image are a **positive
+# pair**. Here are 500 held-out images with two views each: the similarity of positive pairs, and of views of different images,
+# before and after training.
 
 # %%
 from helpers.augmentations import Augment
@@ -228,8 +230,8 @@ picture(draw_similarities(similar),
         "After training, views of one image have high similarities and views of different images lie around 0.")
 
 # %% [markdown]
-# Two numbers sum this up. **Alignment** is the mean squared distance of positive pairs: small is good. **Uniformity** is low when the
-# points are spread evenly over the sphere, and 0 when they are all in one place.
+# Two numbers sum this up. **Alignment** is the mean squared distance of positive pairs: small is good. **Uniformity** is 0 when all
+# points are in one place, and about −4 when they are spread evenly over the sphere: low is good.
 
 # %%
 from helpers.metrics import alignment, uniformity
@@ -239,7 +241,8 @@ for name, (a, b) in z.items():
 
 # %% [markdown]
 # Alignment got *worse*. Before training it is good for the wrong reason: all points lie together, and so do the pairs. Only both
-# numbers together tell.
+# numbers together tell. (Networks are shown here as they are used, in evaluation mode. While one is trained, its BatchNorm layers
+# spread every batch.)
 #
 # ## 3. Side by side
 #
@@ -269,17 +272,17 @@ for data in dict.fromkeys(row["data"] for row in pretext):
 # *(Mean ± 95% interval over seeds. A single run has its interval over the test images in brackets, which says nothing about other
 # seeds. CIFAR-10's images were re-compressed as JPEG. `data/README.md` has the command.)*
 #
-# There is no winner for all images.
+# There is no winner for all images. (Compare within a column: kNN has the labels of all training images, the probe only 5,000.)
 #
-# * On **photos**, SimCLR leads clearly. Rotation comes second: to know how things stand, one has to recognise them. The tasks that paint
-#   come after.
-# * On our **shapes**, rotation is as good as SimCLR. A shape is never tilted by more than 30°, so of a heart, an arrow or a moon only the
+# * On **photos**, SimCLR leads clearly. Rotation comes second, perhaps because who knows how things stand has recognised some of them.
+#   The tasks that paint come after.
+# * On our **shapes**, three seeds do not tell rotation and SimCLR apart. A shape is never tilted by more than 30°, so of a heart, an arrow or a moon only the
 #   outline tells how far it was turned (of a disc, ring, square or cross nothing can), and the outline is what we ask for afterwards.
 #   The tasks that paint learn hardly more than an untrained
 #   network knows: most of their pixels are ground, and a colour can be painted without knowing the shape.
 #
-# Jigsaw is a puzzle of its own: on photos its neighbours are no better than an untrained network's, though a linear probe reads a
-# little more.
+# Jigsaw is a puzzle of its own: third on shapes, far ahead of the painters, and on photos its neighbours are no better than an
+# untrained network's, though a linear probe reads a little more.
 #
 # And a warning: this compares small networks, small budgets and frozen encoders. Masked autoencoders come into their own with large
 # transformers that are fine-tuned as a whole: 83.6% on ImageNet with ViT-B (MAE's authors, their repository). What carries over is the
@@ -298,7 +301,7 @@ Quiz("01")
 #
 # * Pretraining turns many images without labels into an encoder; the answers of a pretext task come from the images themselves.
 # * Self-prediction asks what is missing in one image; contrastive learning asks which images belong together.
-# * A contrastive loss does both: it pulls pairs together and pushes the rest apart. Without the push, nothing prevents a collapse.
+# * A contrastive loss pulls pairs together and pushes the rest apart. Without the push, nothing prevents a collapse.
 # * A pretext task teaches what its answer requires. Whatever else you care about may not be learned.
 #
 # Next: what makes two views of an image? Notebook 02.

@@ -6,7 +6,7 @@
 # You will change one photo in nine ways, draw pairs of views as SimCLR does and see how alike a trained encoder finds them, learn
 # why cropping alone is not enough, and find out what happens when a transform destroys just what you wanted to know.
 #
-# *4 minutes on two CPU cores. You should have seen notebook 00. No network is needed.*
+# *4 minutes on two CPU cores. You should have seen notebook 00. No internet connection is needed.*
 
 # %%
 import torch
@@ -85,8 +85,9 @@ check("two_views", two_views)
 # ### Exercise 2 · An amount for every image
 #
 # Libraries often draw one amount of jitter for a whole batch: all views then become darker together. Ours draws one for every
-# image. Write brightness and contrast that way. First brightness: multiply, and clip to 0 and 1. Then contrast: move each pixel
-# away from the mean grey level of the brightened image, or towards it, and clip again. Grey is 0.2989 R + 0.587 G + 0.114 B.
+# image. Write brightness and contrast that way. First brightness: multiply, and clip to 0 and 1. Then contrast: multiply each pixel's
+# difference from the mean grey level of the brightened image by the factor (1 changes nothing), and clip again. Grey is
+# 0.2989 R + 0.587 G + 0.114 B.
 
 
 # %%
@@ -112,7 +113,8 @@ check("color_jitter", jitter)
 # 0 for unrelated, −1 for opposite (notebook 03). The mean of many images is taken off first, so that 0 is what two images have in
 # common on average. *h* is what the encoder says, the **projection** *z* what a small extra network, used in training only, makes
 # of it. The first picture decides who judges: an encoder that learned on shapes, or one that learned on photos. The short line is
-# the mean over six pairs.
+# the mean over six pairs. (The one that learned on shapes had a policy of its own: crops of at least half the area, jitter of
+# strength 1, seven of ten views grey, no blur. A smaller crop often misses the one shape.)
 #
 # **Predict:** which change disturbs the trained encoder more, any colour you like, or a very small crop? And raw pixels?
 
@@ -160,10 +162,10 @@ for name, images in versions_of.items():
     print(f"{name:>15}  {similarity(trained, images):7.2f}  {similarity(untouched, images):6.2f}")
 
 # %% [markdown]
-# The trained encoder hardly notices new colours, greyness and mirroring, which its policy taught it to ignore. Half of the picture
-# cut away it notices somewhat, noise and cutout too, though those were not in its policy. A turn by 90° or more, which was not in it
-# either, it sees most clearly. The random encoder does the reverse: a turned image is the same to it, and a recoloured one is another.
-# **A policy is a statement about what does not matter.**
+# The trained encoder hardly notices new colours, greyness and mirroring, which its policy taught it to ignore. Crops were in its policy
+# too, and yet half of the picture cut away is noticed as much as noise and cutout, which were not: what is gone cannot be ignored. A
+# turn by 90° or more, which was not in it either, it sees most clearly. To the random encoder it is the other way round: a turned
+# image is almost the same, and a recoloured one far less alike. **A policy is a statement about what does not matter.**
 
 # %% [markdown]
 # ## 3. Why the extra transformation?
@@ -210,8 +212,8 @@ Markdown(results_table(read_results("shortcut"), {"condition": "striped ground"}
                        {"pairs_found": "pairs found", "knn": "kNN", "probe": "linear probe"}))
 
 # %% [markdown]
-# *(Shapes of 2,000 test images; each run 15 epochs. "Pairs found" is counted in the last training batch: 128 images, each run
-# under its own policy, guessing finds 0.4%. `data/README.md` has the command.)*
+# *(Shapes of 2,000 test images; each run 15 epochs. "Pairs found" is the share of views whose most similar other view is their
+# partner, in the last training batch: 128 images, each run under its own policy, guessing finds 0.4%. `data/README.md` has the command.)*
 #
 # It takes the shortcut. Without colour transforms the network finds *every* partner, and tells shapes apart no better than an
 # untrained one. With colour transforms it finds only about half of the partners, and names several
@@ -234,7 +236,7 @@ picture(show_images(torch.cat([six, turned, nine]), ["6"] * 4 + ["6, turned"] * 
         "Four handwritten sixes, the same four turned by 180 degrees, and four nines, which look like the turned sixes.")
 
 # %% [markdown]
-# SimCLR shall learn on handwritten digits, once with random turns by 90°, 180° and 270° among its transforms, and once without.
+# We train SimCLR on handwritten digits, once with random turns by 90°, 180° and 270° among its transforms, and once without.
 # Afterwards we show digits both ways up (2, 3, 4, 5, 6, 7 and 9, which look different then) and let their nearest neighbours say
 # which way. We ask twice: neighbours by $z$, where the loss acts, and by $h$, the layer before.
 #
@@ -263,7 +265,7 @@ for rotate_p in (0.0, 0.75):
     print(f"turned with probability {rotate_p}: which way up? {of_h:.1%} by h, {of_z:.1%} by z (guessing 50%)")
 
 # %% [markdown]
-# Now three seeds of longer runs, and three more questions. 6 or 9? Some flowers are told by their colour: does an encoder that learned
+# Now three seeds of longer runs, and three more questions. 6 or 9? Some flowers are recognised by their colour: does an encoder that learned
 # to ignore colours recognise them less well? And what is left of a shape's hue?
 
 # %%
@@ -275,17 +277,18 @@ Markdown(results_table(stay, {"data": "images", "question": "question", "transfo
 # *(Intervals over seeds. "6 or 9" has the same 72 test images each time: all of them right means 95 to 100%. Guessing: 50% for digits, 6%
 # for flowers at 32 px, 17% for hues. `data/README.md` has the command.)*
 #
-# Was your prediction right? Ours was not.
+# Was your prediction right? We had expected every question to become hard in $z$ and to stay easy in $h$. It is less tidy.
 #
 # * **$z$ loses what the views do not share, more or less of it.** With colour transforms, hue is nearly gone. With turns, which way up a
 #   digit stands is told clearly less often.
-# * **$h$ keeps more than the loss asks for.** A turned digit can still be told by $h$, and 6 from 9 as well: a handwritten 9 is not quite
-#   a turned 6, and $h$ has room for the difference. The paper saw the same (Table 3: how an image was turned is read from $h$ in
+# * **$h$ can keep more than the loss asks for.** Which way up a digit stands can still be read from $h$, and 6 or 9 as well: a handwritten
+#   9 is not quite a turned 6, and $h$ has room for the difference. The paper saw the same (Table 3: how an image was turned is read from $h$ in
 #   67.6% of the cases, from $z$ in 25.6%, where guessing gives 25%). This is why the projection head is thrown away.
-# * **But not everything.** Of the shapes' hues, which most views lost altogether, even $h$ keeps little. Flowers are recognised a few
-#   points less well by their neighbours; a linear probe, which may choose what to look at, sees no clear difference.
+# * **But not everything.** Of the shapes' hues, which most views lost altogether (seven of ten were grey), even $h$ keeps little, and its
+#   neighbours no more than those of $z$. Flowers are recognised a few points less well by their neighbours, in $z$ no worse than in $h$;
+#   a linear probe, which may choose what to look at, sees no clear difference.
 #
-# So a harmful transform need not destroy a label. It makes it *harder to read*, in $z$ first, and sometimes, as with hue, in $h$ too.
+# So a harmful transform need not destroy a label. It makes it *harder to read*: for the turns mostly in $z$, for hue in $h$ too.
 
 # %% [markdown]
 # ## Five questions

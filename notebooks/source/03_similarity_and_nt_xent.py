@@ -6,7 +6,7 @@
 # You will turn an arrow and feel what cosine similarity measures, watch a matrix of similarities order itself while a
 # network learns, compute the loss of SimCLR by hand for two images, and then write it in five lines.
 #
-# *3 minutes on two CPU cores. You should know what a vector and a softmax are. No network is needed.*
+# *3 minutes on two CPU cores. You should know what a vector and a softmax are. No internet connection is needed.*
 
 # %%
 import torch
@@ -45,8 +45,8 @@ AngleExplorer()
 # %% [markdown]
 # It goes from −1 (opposite) through 0 (right angles) to 1 (same direction), whatever the lengths.
 #
-# In the plane, two random arrows are often nearly parallel. With many dimensions that is different, and SimCLR's projections have
-# 128:
+# In the plane, half of all pairs of random arrows lie within 45° of one line. With many dimensions that is different, and SimCLR's
+# projections have 128:
 
 # %%
 import torch.nn.functional as F
@@ -59,13 +59,13 @@ for dimensions in (2, 8, 128):
           f"the closest of 10,000 has {similarity.max():.2f}")
 
 # %% [markdown]
-# In 128 dimensions there is room for very many vectors that are nearly at right angles to each other. A loss that wants
-# different images apart can have that.
+# In 128 dimensions there is room for very many vectors that are nearly at right angles to each other. So a loss can push all
+# different images apart at once.
 
 # %% [markdown]
 # ### Exercise 1 · All similarities at once
 #
-# A batch gives many embeddings, one a row. Write the matrix of all their cosine similarities.
+# A batch gives many vectors, one per row. Write the matrix of all their cosine similarities.
 
 
 # %%
@@ -117,7 +117,8 @@ check("partner", partner_of)
 #
 # Every square is the similarity of two views, dark for alike. A green frame marks the partner, an orange diamond the **hardest
 # negative** of each row: the most similar view of another image. The diagonal is crossed out, since a view is never compared with
-# itself. The encoder is one that learned on these kinds of images, without labels, and was kept after several of its epochs.
+# itself. The **anchor** is the view whose row we read. The encoder is one that learned on these kinds of images, without labels, and
+# was saved after several of its epochs.
 #
 # **Predict:** after training, which squares of the matrix should be dark, and which should not?
 
@@ -135,14 +136,14 @@ MatrixExplorer()
 #    the batch from the beginning.)
 # 2. Set **whose similarity** to *raw pixels*. Why is nearly everything dark, and what stands out?
 # 3. Choose an **anchor** whose partner is not nearest. What do its nearest negatives share with it?
-# 4. Move the **temperature** τ to 0.05 and to 2. The similarities stay, and yet the lowest panel changes. Which negatives push
+# 4. Move the **temperature** τ to 0.05 and to 2. The similarities stay, and yet the two lower panels change. Which negatives push
 #    at a low temperature, and which at a high one?
 # 5. Raise **N** to 16: 30 negatives instead of 10. Does finding the partner get easier or harder?
 #
-# The lowest panel is the gradient of this row's loss $\ell$ by its similarities: how much $\ell$ wants each of them to grow (up: a
-# pull) or to shrink (down: a push), drawn to the longest bar. What it asks for the partner, $(1 - p) / \tau$, it takes from all
-# negatives together, from each in proportion to its probability $p$. At a low temperature only the hardest negatives have a
-# probability worth naming.
+# The lowest panel is the gradient of this row's loss $\ell$ (its formula follows) by its similarities: how much $\ell$ wants each of them
+# to grow (up: a pull) or to shrink (down: a push), drawn to the longest bar. With $p_k$ the probability that the softmax gives to view
+# $k$, and $j$ the partner, the partner is pulled by $(1 - p_j) / \tau$, and each negative $k$ is pushed by $p_k / \tau$: together as
+# much. At a low temperature only the hardest negatives have a probability worth naming.
 
 # %% [markdown]
 # ## 4. By hand
@@ -194,7 +195,7 @@ check("nt_xent_loops", nt_xent_loops)
 # %% [markdown]
 # ## 5. As matrices
 #
-# A batch of 256 images has 512 rows and more than a quarter of a million pairs: too many for a loop in every step of a training.
+# A batch of 256 images has 512 rows and more than a quarter of a million similarities: too many for a loop in every step of a training.
 # Here is the same a step at a time, for all rows at once, on the projections of four images.
 
 # %%
@@ -263,7 +264,7 @@ from helpers.simclr import load_pretrained
 simclr = load_pretrained("shapes-tiny")
 images = load("shapes", "val").images[:64]
 with torch.inference_mode():
-    z = simclr.head(simclr.encoder(Augment(simclr.settings.policy())(images.repeat(2, 1, 1, 1))))  # (128, 128)
+    z = simclr.head(simclr.encoder(Augment(simclr.settings.policy())(images.repeat(2, 1, 1, 1))))  # (2N, D), here both 128
 for tau in (1.0, 0.5, 0.1, 0.05):
     p = (cosine_similarity(z) / tau).fill_diagonal_(float("-inf")).softmax(dim=1)
     p[torch.arange(128), torch.arange(128).roll(64)] = 0  # negatives only
@@ -289,7 +290,7 @@ for tau in (0.5, 0.07):
 
 # %% [markdown]
 # At 0.5 the error hides in the second decimal. At 0.07 the view's similarity to itself, the largest there can be, drowns all the
-# rest. A loss deserves a test against a slow and obvious version, as in part 5.
+# rest. A loss deserves a test against a slow and obvious version, as your loops of exercise 3 are for exercise 4.
 
 # %% [markdown]
 # ## Five questions
@@ -302,10 +303,11 @@ Quiz("03")
 # %% [markdown]
 # ## What you have learned
 #
-# * Cosine similarity compares directions, from −1 to 1. In many dimensions, nearly all random directions are at right angles.
-# * $2N$ views give a $2N \times 2N$ matrix: the diagonal is masked, one entry a row is the positive, and the rest are
+# * Cosine similarity compares directions, from −1 to 1. In many dimensions, nearly all pairs of random directions are nearly
+#   at right angles.
+# * $2N$ views give a $2N \times 2N$ matrix: the diagonal is masked, one entry per row is the positive, and the rest are
 #   negatives.
-# * NT-Xent is a softmax cross-entropy a row: *which of the others is your partner?*
+# * NT-Xent is a softmax cross-entropy per row: *which of the others is your partner?*
 # * The gradient raises the partner's similarity by as much as it lowers all others together. The temperature decides which
 #   others those are.
 #

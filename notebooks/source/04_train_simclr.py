@@ -7,8 +7,8 @@
 # its curves grow before you, and learn to read those curves: in the clinic at the end, three runs have gone wrong, and you
 # find out how.
 #
-# *6 minutes on two CPU cores. You should know what a loss and an optimiser are. No network is needed, except for real
-# photos on a GPU, which are optional.*
+# *6 minutes on two CPU cores. You should know what a loss and an optimiser are. No internet connection is needed, except
+# to download real photos for a GPU, which is optional.*
 
 # %%
 import torch
@@ -86,7 +86,8 @@ print(f"{sum(p.numel() for p in encoder.parameters()):,} parameters in f, "
 # $$\ell_i = -\log \frac{e^{s_{ij} / \tau}}{\sum_{k \neq i} e^{s_{ik} / \tau}},$$
 #
 # and the loss is the mean over all $2N$ views. Two values are worth knowing when you look at a curve: **chance**, where all
-# projections are alike, and a **floor**, where pairs are equal and everything else is at right angles.
+# projections are alike, and a **floor**, where pairs are equal and everything else is at right angles. (A little less than the floor is
+# possible, since different images can have negative similarities; in a large batch it is very little.)
 #
 # **Predict:** what is the loss at chance, when each of the $2N - 1$ answers is equally likely?
 
@@ -105,8 +106,8 @@ print(f"floor:  {nt_xent(aligned, tau):.4f}   log(1 + (2N - 2) exp(-1/tau)) = "
 # %% [markdown]
 # ## 4. The loop, in ten lines
 #
-# The probability of the right answer is $1 / (2N - 1)$, so the loss is $\log(2N - 1)$. Now the loop. That is all there is to
-# it: draw two views, embed them, compare, step.
+# At chance the probability of the right answer is $1 / (2N - 1)$, so the loss is $\log(2N - 1)$. Now the loop. That is all there is
+# to it: draw two views, project them, compare, step.
 
 # %%
 optimizer = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], lr=settings.lr)
@@ -122,13 +123,13 @@ for _ in range(30):
 print("loss:", " ".join(f"{value:.2f}" for value in losses[::5]), f"   (chance is {math.log(2 * 64 - 1):.2f})")
 
 # %% [markdown]
-# It comes down. (It may start well above chance: at a low temperature an untrained network can be *confidently* wrong.) But
-# is a falling loss good news? Let us count what it stands for.
+# It comes down, though thirty steps do not yet bring it below chance. (It starts well above: at a low temperature an untrained network
+# can be *confidently* wrong.) But is a falling loss good news? Let us count what it stands for.
 
 # %% [markdown]
 # ### Exercise 1 · How often is the pair found?
 #
-# The **contrastive top-1 accuracy** is the share of the $2N$ views whose most similar other view is their partner. Write it:
+# **Pairs found** (contrastive top-1 accuracy) is the share of the $2N$ views whose most similar other view is their partner. Write it:
 # rows $k$ and $k + N$ of `z` are a pair, and a view must not choose itself.
 
 # %%
@@ -156,7 +157,9 @@ check("contrastive_top1", contrastive_top1)
 #
 # `helpers/simclr.py` holds the loop that you have just seen, and adds what a real run needs: warm-up and a cosine schedule,
 # 16-bit arithmetic where the machine has it, checkpoints that survive a kill, several GPUs. These are its settings. Any of
-# them can be changed: `settings_for("laptop", "shapes", temperature=0.5)`.
+# them can be changed: `settings_for("laptop", "shapes", temperature=0.5)`. (Three differ from the paper's on purpose. A crop of less than
+# half often misses the one shape in the picture. The jitter is strong and most views are grey, since a shape's hue beside that of its
+# ground survives a milder jitter, and would be a clue to the partner.)
 
 # %%
 from dataclasses import asdict, replace
@@ -191,21 +194,24 @@ check("lr_factor", lr_factor)
 #
 # | curve | healthy | worry when |
 # |---|---|---|
-# | **loss** | falls from around chance, $\log(2N - 1)$, towards the floor | it stays at chance, jumps, or becomes nan |
-# | **pairs found first** | rises early and keeps rising | it stays near $1/(2N - 1)$ |
+# | **loss** | starts at chance, $\log(2N - 1)$, or above, and falls far below it, towards the floor | it stays at chance, jumps, or becomes nan |
+# | **pairs found first** | rises early and keeps rising | it stays at the few percent of an untrained network |
 # | **spread of z** | well above 0: projections point in different directions | it falls to 0: all images get the same $z$, a **collapse** |
-# | **kNN accuracy**, held out | keeps rising | it stays low while the loss falls: a **shortcut**, an easy clue to the partner, such as colour, that says nothing about the content |
+# | **kNN accuracy**, held out | keeps rising | it stays low while the other three look healthy |
 #
-# The first three need no labels. The fourth uses the labels of 3,000 training and 1,000 validation images to measure; no
-# gradient comes from them. The test split stays closed until the end.
+# (The spread is $1 - \lVert \text{mean of the normalised } z \rVert^2$: 0 if all are one point, 1 if their mean is 0.) The first three need no
+# labels. The fourth uses the labels of 3,000 training and 1,000 validation images to measure; no gradient comes from them. The test
+# split stays closed until the end.
 #
-# **Predict:** a network that matches views by colour alone may have a low loss and find most pairs. Which curve gives it
-# away?
+# **Predict:** a network may match views by colour alone, an easy clue that says nothing about the content: a **shortcut**. Which of the
+# curves gives it away?
+#
+# Only the last one. The others are about the task, and the task is solved.
 
 # %% [markdown]
 # ## 6. The run
 #
-# Only kNN does. `LIVE = True` trains here and now: about three minutes on two CPU cores, and the curves grow while you watch.
+# `LIVE = True` trains here and now: about three minutes on two CPU cores, and the curves grow while you watch.
 # You may press the stop button at any time and keep what has been learned. `LIVE = False` shows the run that ships with the
 # course.
 
@@ -264,11 +270,11 @@ for name, f in {"raw pixels": nn.Flatten(), "random f": build_encoder("tiny").ev
 
 # %%
 def knn_predict(bank: torch.Tensor, labels: torch.Tensor, queries: torch.Tensor, k: int) -> torch.Tensor:
-    """Return a label for each of queries, (M, D), from bank vectors (N, D) with labels (N,): shape (M,)."""
+    """Return a label for each of queries, (Q, D), from bank vectors (B, D) with labels (B,): shape (Q,)."""
     ### BEGIN SOLUTION
     # The places of the k largest cosines in each row, and the most frequent label there.
-    similarity = F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T  # (M, N)
-    nearest = similarity.topk(k, dim=1).indices  # (M, k)
+    similarity = F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T  # (Q, B)
+    nearest = similarity.topk(k, dim=1).indices  # (Q, k)
     return labels[nearest].mode(dim=1).values
     ### END SOLUTION
 
@@ -358,9 +364,9 @@ picture(draw_clinic(patients, chance_loss=math.log(2 * batch_size - 1)),
 #
 # <details><summary><b>Patient C</b></summary>
 #
-# **Learning rate far too high.** The loss leaps far above chance in the first steps, and then lingers near chance with most of
-# the spread gone. It recovers slowly and not far, and finds hardly any pair. The fault: a learning rate
-# 500 times that of the healthy run.
+# **Learning rate far too high.** The loss starts far above the healthy run's, drops to chance and lingers there, with most of the
+# spread gone: unlike A it comes back, slowly and not far. It finds hardly any pair. The fault: a learning rate 500 times that of the
+# healthy run.
 # </details>
 
 # %% [markdown]

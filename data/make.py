@@ -7,8 +7,12 @@ networks and the clinic start again.
 import argparse
 import base64
 import csv
+import functools
 import json
+import math
+import multiprocessing
 import sys
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -29,16 +33,15 @@ from helpers.metrics import mean_interval, proportion_interval
 from helpers.models import build_encoder
 from helpers.pretext import TASKS, PretextSettings, load_pretext, train_pretext
 from helpers.results import read_results, write_results
-from helpers.runtime import hardware
+from helpers.runtime import hardware, pick_device
 from helpers.simclr import Pretrained, Settings, load_pretrained, pretrain, settings_for
-from helpers.transfer import RUN, compare, train_last_layers
+from helpers.transfer import OPTIONS, RUN, compare, train_last_layers
 
 RUNS = Path("runs")
 NO_COLOR = {"color_p": 0.0, "gray_p": 0.0}
 SEEN, NEW = ("disc", "ring", "drop", "triangle", "square", "star"), ("moon", "heart", "cross", "arrow")
-# For two hours on two cores: the temperature that recipes.csv found best, and what should pay in a longer run than
-# those of the table: a wider network, a higher rate, harder crops. "chosen" in the table is this recipe.
-LONG = settings_for("laptop", "cifar10", encoder="small", batch_size=256, lr=3e-3, crop_min=0.08, epochs=160.0,
+# For two hours on two cores: what recipes.csv found best at that length ("fine, 384, full").
+LONG = settings_for("laptop", "cifar10", encoder="small", batch_size=256, lr=3e-3, crop_min=0.08, epochs=100.0,
                     warmup_epochs=5.0)
 
 
@@ -48,6 +51,11 @@ def trained(name: str, data: str, settings: Settings, snapshots: tuple[float, ..
     train, val = (load(data, split, size=size) for split in ("train", "val"))
     if classes:
         train, val = train.only(classes), val.only(classes)
+    if (RUNS / name / "encoder.safetensors").exists():
+        found = load_pretrained(RUNS / name)
+        whole = found.history and found.history[-1]["epoch"] >= settings.epochs
+        if whole and (found.settings, found.card["data"]) == (settings, train.name):
+            return found
     result = pretrain(train, settings, val=val, out=RUNS / name, resume=True, snapshots=snapshots, devices=devices)
     if rank_zero_only.rank:
         sys.exit()  # a process that only helped to train
@@ -251,13 +259,14 @@ def _made(card: dict) -> dict:
     return {"minutes": round(card["seconds"] / 60, 2), "hardware": card["hardware"], "torch": card["versions"]["torch"]}
 
 
-# Encoder, labels a class, and whether each seed searches (on CIFAR-10 the first seed's choices serve all: hours less).
+# Encoder, labels per class, and whether each seed searches (on CIFAR-10 the first one's choice serves all: hours less).
 TARGETS = {"shapes": ("shapes-six", (5, 20, 100, None), True),
            "cifar10": ("cifar10-tiny", (10, 50, 100, 500, None), False),
            "flowers17": ("cifar10-tiny", (5, 10, 20, 50), True)}
 TRIES = 4
 
 
+@functools.cache
 def target_parts(target: str, photos: str, flowers: str) -> list[ImageSet]:
     """Return train, val and test of a target of transfer."""
     data = {"shapes": "shapes", "cifar10": photos, "flowers17": flowers}[target]
@@ -270,14 +279,45 @@ def target_parts(target: str, photos: str, flowers: str) -> list[ImageSet]:
     return parts
 
 
-def make_transfer(target: str, photos: str, flowers: str, seeds: int) -> None:
-    """The three options and the baseline from scratch on one target; a killed one goes on at the row it was at."""
+def make_transfer(target: str, photos: str, flowers: str, seeds: int, workers: int) -> None:
+    """The three options and the baseline from scratch on one target; a killed one goes on with the rows it has."""
     encoder, labels, each_seed = TARGETS[target]
     path = RUNS / f"transfer_{target}.csv"  # half a table does not ship
-    compare(load_pretrained(encoder).encoder, *target_parts(target, photos, flowers), labels=labels, seeds=seeds,
-            tries=TRIES, search_each_seed=each_seed, known=read_results(path) if path.exists() else [],
-            keep=lambda rows: write_results(path, [{"encoder": encoder, **row} for row in rows]))
-    write_results(RESULTS / path.name, read_results(path))
+    rows = read_results(path) if path.exists() else []
+    done = {(row["labels"], row["option"], int(row["seed"])) for row in rows}
+    cells = [(str(per_class or "all"), option, seed) for per_class, option in product(labels, OPTIONS)
+             for seed in range(seeds)]
+    todo = [cell for cell in sorted(cells, key=lambda c: math.inf if c[0] == "all" else int(c[0]))
+            if cell not in done]
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        running = {}
+        while todo or running:
+            for cell in list(todo):
+                first = (*cell[:2], 0)
+                if len(running) < workers and (each_seed or cell == first or first in done):
+                    known = [row for row in rows if (row["labels"], row["option"], int(row["seed"])) == first]
+                    running[pool.submit(transfer_row, target, photos, flowers, cell, known)] = cell
+                    todo.remove(cell)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                row = {"encoder": encoder, **future.result()}
+                done.add(running.pop(future))
+                rows = sorted([*rows, row], key=lambda row: cells.index((row["labels"], row["option"],
+                                                                         int(row["seed"]))))
+                write_results(path, rows)
+                rows = read_results(path)
+                print(f"{len(rows)}/{len(cells)}", row["labels"], row["option"], row["seed"], row["accuracy"],
+                      flush=True)
+    write_results(RESULTS / path.name, rows)
+
+
+def transfer_row(target: str, photos: str, flowers: str, cell: tuple[str, str, int], known: list[dict]) -> dict:
+    """Return one row of a table of transfer, in a process of its own."""
+    encoder, _, each_seed = TARGETS[target]
+    per_class, option, seed = cell
+    parts = target_parts(target, photos, flowers)
+    return compare(load_pretrained(encoder).encoder, *parts, labels=(None if per_class == "all" else int(per_class),),
+                   options=(option,), seeds=(seed,), tries=TRIES, search_each_seed=each_seed, known=known,
+                   progress=False)[-1]
 
 
 def make_costs(photos: str, flowers: str) -> None:
@@ -384,18 +424,20 @@ if __name__ == "__main__":
     parser.add_argument("--photos", default="cifar10", help="cifar10, or a zip of its class folders")
     parser.add_argument("--flowers", default="flowers17.zip", help="a zip of Oxford Flowers-17 in class folders")
     parser.add_argument("--seeds", type=int, default=0, help="3 where not given, and 5 for transfer")
+    parser.add_argument("--workers", type=int, default=1, help="of transfer: rows made at the same time")
     parser.add_argument("--photo-seeds", type=int, default=1, help="seeds on photos, which take twice as long")
     options = parser.parse_args()
     what, seeds = options.what, options.seeds or 3
+    cpu_processes = 2 if pick_device().type == "cpu" else 1
     if what == "shapes-tiny":
         make_encoder(what, "shapes", settings_for("laptop", "shapes"), (0, 1, 2, 5, 10))
     elif what == "shapes-six":
         make_encoder(what, "shapes", settings_for("laptop", "shapes", epochs=25.0), classes=SEEN, judged_by=NEW)
     elif what == "cifar10-tiny":
-        make_encoder(what, options.photos, LONG, (0, 1, 5, 10, 20, 50, 100), devices=2)
+        make_encoder(what, options.photos, LONG, (1, 10), devices=cpu_processes)
     elif what == "cifar10-supervised":
         twin = replace(LONG, objective="supervised", head="linear", head_dim=10)
-        make_encoder(what, options.photos, twin, devices=2)
+        make_encoder(what, options.photos, twin, devices=cpu_processes)
     elif what == "laptop":
         make_laptop(options.photos, seeds, options.photo_seeds)
     elif what == "pretext":
@@ -409,7 +451,8 @@ if __name__ == "__main__":
     elif what == "encoders":
         make_encoders(options.photos, options.flowers)
     elif what.startswith("transfer-"):
-        make_transfer(what.removeprefix("transfer-"), options.photos, options.flowers, options.seeds or 5)
+        make_transfer(what.removeprefix("transfer-"), options.photos, options.flowers, options.seeds or 5,
+                      options.workers)
     elif what == "batchnorm-bug":
         make_batchnorm(options.seeds or 5)
     elif what == "clinic":

@@ -26,7 +26,7 @@ ALLOWED = {
     "networks": {"augmentations", "data", "evaluation", "runtime"},
     "transfer": {"artifacts", "data", "evaluation", "networks", "runtime"},
     "settings": {"augmentations", "models"},
-    "agreement": {"metrics", "studies"},
+    "agreement": {"metrics", "results", "studies"},
     "studies": {"settings"},
     "grading": {"artifacts", "checks", "confinement"},
     "confinement": set(),

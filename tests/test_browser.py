@@ -18,6 +18,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 ARTIFACTS = ROOT / "tests" / "artifacts"
+LECTURES = sorted((ROOT / "slides").glob("[0-9][0-9]_*.html"))
 EXPLORERS = {"01_self_prediction_vs_contrastive": 6, "02_augmentations": 3, "03_similarity_and_nt_xent": 3,
              "05_transfer_options": 2}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -116,3 +117,31 @@ def test_explorers_answer_in_jupyterlab(lab, browser, name):
     finally:
         page.close()
     assert not [text for text in errors if not re.search(r"favicon", text)]
+
+
+OVERFLOWS = """() => [...document.querySelectorAll('section[data-marpit-pagination], section.title')].flatMap(slide => {
+    const frame = slide.getBoundingClientRect();
+    return [...slide.querySelectorAll('h1, h2, p, li, img, table, td, th, mjx-container')].filter(part => {
+        const place = part.getBoundingClientRect();
+        return !(place.width > 0 && place.height > 0 && place.left >= frame.left && place.right <= frame.right + 1
+                 && place.top >= frame.top && place.bottom <= frame.bottom - frame.height * 0.02);
+    }).map(part => slide.id + ' ' + part.tagName + ' ' + part.textContent.trim().slice(0, 40));
+})"""
+
+
+@pytest.mark.parametrize("deck", LECTURES, ids=lambda deck: deck.stem)
+def test_a_lecture_opens_offline_and_every_slide_fits(browser, deck):
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    asked, said = [], []
+    page.on("request", lambda request: asked.append(request.url.split(":", 1)[0]))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(deck.as_uri(), wait_until="load")
+    slides = page.locator("section[id]").count()
+    source = deck.with_suffix(".md").read_text().split("---\n", 2)[2]
+    assert slides == source.count("\n---\n") + 1
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert page.evaluate(OVERFLOWS) == []
+    assert said == []
+    assert set(asked) <= {"file", "data", "blob"}, "a request left the machine"
+    page.close()

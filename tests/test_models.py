@@ -20,8 +20,8 @@ def test_tiny_is_about_a_million_parameters(size):
 
 def test_a_tiny_network_can_be_wider_deeper_and_finer():
     small = build_encoder("small")
-    assert small.feature_dim == 256
-    assert 1.2e6 < count(small) < 1.3e6
+    assert small.feature_dim == 384
+    assert 2.6e6 < count(small) < 2.7e6
     seen = []
     for options, blocks in (({}, 2), ({"blocks": 3}, 6), ({"second_stride": 1}, 2)):
         net = TinyResNet((16, 32), **options)

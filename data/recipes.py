@@ -53,15 +53,11 @@ LONGER = 20.0
 RECIPES |= {f"{name}, {LONGER:g} min": RECIPES["chosen"] | RECIPES[name] | {"cpu_minutes": LONGER}
             for name in ("small", "wide", "long h", "fine")}
 # At full length: epochs that two processes of one thread each do in two hours, by the time of a step.
-FULL = {"small": (165, {}), "wide": (85, {}), "fine": (130, {}), "fine, long h": (92, {"widths": (32, 64, 128, 512)}),
-        "fine, 320": (107, {"widths": (32, 64, 160, 320)}), "fine, 384": (100, {"widths": (32, 64, 192, 384)}),
-        "fine, 192": (165, {"widths": (24, 48, 96, 192)})}
-FULL |= {f"fine, {name}": (130, change) for name, change in (
-    ("τ 0.2", {"temperature": 0.2}), ("crop from 0.2", {"crop_min": 0.2}), ("wd 5e-2", {"weight_decay": 0.05}),
-    ("B 512", {"batch_size": 512, "lr": 4e-3}), ("wide g", {"head_width": 1024}), ("lr 5e-3", {"lr": 5e-3}),
-    ("s 1", {"color_strength": 1.0}))}
-RECIPES |= {f"{name}, full": RECIPES["chosen"] | RECIPES.get(name, RECIPES["fine"]) | change
-            | {"cpu_minutes": None, "epochs": epochs} for name, (epochs, change) in FULL.items()}
+FULL = {"fine": (130, {}), "fine, crop from 0.2": (130, {"crop_min": 0.2}),
+        "fine, wd 5e-2": (130, {"weight_decay": 0.05}), "fine, 384": (100, {"widths": (32, 64, 192, 384)}),
+        "fine, long h": (92, {"widths": (32, 64, 128, 512)})}
+RECIPES |= {f"{name}, full": RECIPES["chosen"] | RECIPES["fine"] | change | {"cpu_minutes": None, "epochs": epochs}
+            for name, (epochs, change) in FULL.items()}
 
 
 def try_recipe(recipe: dict, train: ImageSet, val: ImageSet) -> dict:

@@ -9,7 +9,6 @@ import base64
 import csv
 import functools
 import json
-import math
 import multiprocessing
 import sys
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -40,7 +39,8 @@ from helpers.transfer import OPTIONS, RUN, compare, train_last_layers
 RUNS = Path("runs")
 NO_COLOR = {"color_p": 0.0, "gray_p": 0.0}
 SEEN, NEW = ("disc", "ring", "drop", "triangle", "square", "star"), ("moon", "heart", "cross", "arrow")
-# For two hours on two cores: what recipes.csv found best at that length ("fine, 384, full").
+# For two hours on two cores: the smaller of the two recipes that did best at that length in recipes.csv, and that one
+# seed does not tell apart ("fine, 384, full" and "fine, long h, full").
 LONG = settings_for("laptop", "cifar10", encoder="small", batch_size=256, lr=3e-3, crop_min=0.08, epochs=100.0,
                     warmup_epochs=5.0)
 
@@ -283,40 +283,34 @@ def make_transfer(target: str, photos: str, flowers: str, seeds: int, workers: i
     """The three options and the baseline from scratch on one target; a killed one goes on with the rows it has."""
     encoder, labels, each_seed = TARGETS[target]
     path = RUNS / f"transfer_{target}.csv"  # half a table does not ship
-    rows = read_results(path) if path.exists() else []
-    done = {(row["labels"], row["option"], int(row["seed"])) for row in rows}
-    cells = [(str(per_class or "all"), option, seed) for per_class, option in product(labels, OPTIONS)
+    cells = [(str(per_class or "all"), option, str(seed)) for per_class, option in product(labels, OPTIONS)
              for seed in range(seeds)]
-    todo = [cell for cell in sorted(cells, key=lambda c: math.inf if c[0] == "all" else int(c[0]))
-            if cell not in done]
+    done = {(row["labels"], row["option"], row["seed"]): row for row in (read_results(path) if path.exists() else [])}
+    waiting = [cell for cell in cells if cell not in done]
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         running = {}
-        while todo or running:
-            for cell in list(todo):
-                first = (*cell[:2], 0)
+        while waiting or running:
+            for cell in list(waiting):
+                first = (*cell[:2], "0")
                 if len(running) < workers and (each_seed or cell == first or first in done):
-                    known = [row for row in rows if (row["labels"], row["option"], int(row["seed"])) == first]
+                    known = [done[first]] if first in done else []
                     running[pool.submit(transfer_row, target, photos, flowers, cell, known)] = cell
-                    todo.remove(cell)
+                    waiting.remove(cell)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                row = {"encoder": encoder, **future.result()}
-                done.add(running.pop(future))
-                rows = sorted([*rows, row], key=lambda row: cells.index((row["labels"], row["option"],
-                                                                         int(row["seed"]))))
-                write_results(path, rows)
-                rows = read_results(path)
-                print(f"{len(rows)}/{len(cells)}", row["labels"], row["option"], row["seed"], row["accuracy"],
-                      flush=True)
-    write_results(RESULTS / path.name, rows)
+                cell = running.pop(future)
+                done[cell] = {"encoder": encoder} | future.result()
+                write_results(path, [done[key] for key in dict.fromkeys([*cells, *done]) if key in done])
+                print(f"{len(done)}/{len(cells)}", *cell, done[cell]["accuracy"], flush=True)
+    write_results(RESULTS / path.name, read_results(path))
 
 
-def transfer_row(target: str, photos: str, flowers: str, cell: tuple[str, str, int], known: list[dict]) -> dict:
+def transfer_row(target: str, photos: str, flowers: str, cell: tuple[str, str, str], known: list[dict]) -> dict:
     """Return one row of a table of transfer, in a process of its own."""
     encoder, _, each_seed = TARGETS[target]
     per_class, option, seed = cell
     parts = target_parts(target, photos, flowers)
     return compare(load_pretrained(encoder).encoder, *parts, labels=(None if per_class == "all" else int(per_class),),
-                   options=(option,), seeds=(seed,), tries=TRIES, search_each_seed=each_seed, known=known,
+                   options=(option,), seeds=(int(seed),), tries=TRIES, search_each_seed=each_seed, known=known,
                    progress=False)[-1]
 
 

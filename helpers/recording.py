@@ -208,7 +208,7 @@ class Recorder(L.Callback):
                "lr": trainer.optimizers[0].param_groups[0]["lr"], "knn": self._knn(module) if measure else None}
         if not math.isfinite(row["loss"]):
             raise Diverged(f"the loss is {row['loss']} after {step} steps: the learning rate "
-                             f"{module.settings.peak_lr:g} is too high for these settings; try a tenth of it")
+                           f"{module.settings.peak_lr:g} is too high for these settings; try a tenth of it")
         if not trainer.is_global_zero:
             return
         self.history.append(row)

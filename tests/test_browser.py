@@ -134,7 +134,7 @@ def test_a_lecture_opens_offline_and_every_slide_fits(browser, deck):
     page = browser.new_page(viewport={"width": 1280, "height": 720})
     asked, said = [], []
     page.on("request", lambda request: asked.append(request.url.split(":", 1)[0]))
-    page.on("console", lambda message: said.append(message.text))
+    page.on("console", lambda message: message.type == "error" and said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(deck.as_uri(), wait_until="load")
     slides = page.locator("section[id]").count()

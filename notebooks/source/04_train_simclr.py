@@ -158,8 +158,8 @@ check("contrastive_top1", contrastive_top1)
 # `helpers/simclr.py` holds the loop that you have just seen, and adds what a real run needs: warm-up and a cosine schedule,
 # 16-bit arithmetic where the machine has it, checkpoints that survive a kill, several GPUs. These are its settings. Any of
 # them can be changed: `settings_for("laptop", "shapes", temperature=0.5)`. (Three differ from the paper's on purpose. A crop of less than
-# half often misses the one shape in the picture. The jitter is strong and most views are grey, since a shape's hue beside that of its
-# ground survives a milder jitter, and would be a clue to the partner.)
+# half often misses the one shape in the picture. Most views are grey, since a shape's hue beside that of its ground survives the
+# jitter, and would be a clue to the partner. And blur takes too much from 32 pixels.)
 
 # %%
 from dataclasses import asdict, replace
@@ -206,7 +206,10 @@ check("lr_factor", lr_factor)
 # **Predict:** a network may match views by colour alone, an easy clue that says nothing about the content: a **shortcut**. Which of the
 # curves gives it away?
 #
-# Only the last one. The others are about the task, and the task is solved.
+# <details><summary>Which one?</summary>
+#
+# Only the last one, kNN. The others are about the task, and the task is solved.
+# </details>
 
 # %% [markdown]
 # ## 6. The run

@@ -316,23 +316,27 @@ def transfer_row(target: str, photos: str, flowers: str, cell: tuple[str, str, s
 
 def make_costs(photos: str, flowers: str) -> None:
     """Seconds and memory of the first seed's choices, trained once more with nothing else running."""
+    path, key = RUNS / "transfer_costs.csv", ("target", "labels", "option", "choice")
+    done = {tuple(row[k] for k in key): row for row in (read_results(path) if path.exists() else [])}
     rows = []
     for target, (encoder, _, _) in TARGETS.items():
-        if not (RESULTS / f"transfer_{target}.csv").exists():
-            continue
         net, (train, val, _) = load_pretrained(encoder).encoder, target_parts(target, photos, flowers)
         for row in read_results(f"transfer_{target}"):
-            if row["seed"] == "0":
+            if row["seed"] != "0":
+                continue
+            cell = {"target": target} | {k: row[k] for k in key[1:]}
+            if tuple(cell.values()) not in done:
                 labels = None if row["labels"] == "all" else int(row["labels"])
                 few, asked = (part.subset(nested_subset(part.labels, labels and min(
                     labels, int(part.labels.bincount().min())), 0)) for part in (train, val))
                 fitted = RUN[row["option"]](net, few, asked, **json.loads(row["choice"]))
-                rows.append({"target": target, "labels": row["labels"], "option": row["option"],
-                             "choice": row["choice"], "seconds": fitted.seconds, "mebibytes": fitted.mebibytes,
-                             "parameters": fitted.parameters, "threads": torch.get_num_threads(),
-                             "hardware": hardware(), "torch": torch.__version__})
-                print(rows[-1], flush=True)
-        write_results(RESULTS / "transfer_costs.csv", rows)
+                done[tuple(cell.values())] = cell | {
+                    "seconds": fitted.seconds, "mebibytes": fitted.mebibytes, "parameters": fitted.parameters,
+                    "threads": torch.get_num_threads(), "hardware": hardware(), "torch": torch.__version__}
+                print(done[tuple(cell.values())], flush=True)
+            rows.append(done[tuple(cell.values())])
+            write_results(path, [*rows, *(row for row in done.values() if row not in rows)])
+    write_results(RESULTS / path.name, rows)
 
 
 def make_encoders(photos: str, flowers: str) -> None:

@@ -9,7 +9,7 @@ from helpers.transfer import OPTIONS
 from helpers.widgets.canvas import Canvas
 from helpers.widgets.explorer import Explorer, dropdown, steps
 
-TARGETS = {"shapes, new classes": "shapes"}
+TARGETS = {"Shapes, new classes": "shapes", "CIFAR-10": "cifar10", "Flowers-17": "flowers17"}
 LOOKS = {"scratch": (OTHER, "cross"), "1": (NEGATIVE, "square"), "2": (VIEW_A, "circle"), "3": (POSITIVE, "triangle")}
 
 
@@ -21,22 +21,22 @@ def target_rows(target: str) -> list[dict]:
 
 
 def recommend(rows: list[dict]) -> tuple[str, list[str]]:
-    """Return (the option to take, those not told apart from the best) among rows of one number of labels.
+    """Return (the option to take, those that no other is told better than) among rows of one number of labels.
 
-    The most accurate one is compared with each other option seed by seed, since they had the same labelled images:
-    where the 95% interval of the difference holds 0, the two are not told apart. Of those the quickest is taken; within
-    a factor of two, times count as equal and the one that trains least goes first.
+    Options are compared in pairs, seed by seed, since they had the same labelled images: where the 95% interval of the
+    difference lies above 0, the first is better. Of those that none is better than, the quickest is taken; within a
+    factor of two, times count as equal and the one that trains least goes first.
     """
     scores = {option: {row["seed"]: float(row["accuracy"]) for row in rows if row["option"] == option}
               for option in dict.fromkeys(row["option"] for row in rows)}
-    means = {option: mean_interval(list(found.values()))[0] for option, found in scores.items()}
-    best = max(means, key=means.get)
-    alike = [best]
-    for option, found in scores.items():
-        shared = [scores[best][seed] - found[seed] for seed in found if seed in scores[best]]
-        mean, width = mean_interval(shared)
-        if option != best and (mean == 0 or not mean - width > 0):  # of one seed the width is nan
-            alike.append(option)
+
+    def better(first: str, second: str) -> bool:
+        mean, width = mean_interval([scores[first][seed] - score for seed, score in scores[second].items()
+                                     if seed in scores[first]])
+        return mean - width > 0  # of one seed the width is nan
+
+    alike = [option for option in scores if not any(better(other, option) for other in scores if other != option)]
+    alike.sort(key=lambda option: -mean_interval(list(scores[option].values()))[0])
     seconds = {option: _mean(rows, option, "seconds") for option in alike}
     quick = [option for option in alike if seconds[option] <= 2 * min(seconds.values())]
     return max(quick, key=list(OPTIONS).index), alike
@@ -48,14 +48,14 @@ def _mean(rows: list[dict], option: str, column: str) -> float:
 
 
 class OptionsExplorer(Explorer):
-    """Accuracy of the options against labels a class, from the shipped tables, and a table of one number of labels."""
+    """Accuracy of the options against labels per class, from the shipped tables, and a table for one number."""
 
     def __init__(self):
         self.rows = {title: target_rows(title) for title in TARGETS}
         self.target = dropdown("target", list(TARGETS), width=270, label=60)
-        self.labels = steps("labels a class", self._numbers(), self._numbers()[1], width=420, label=110)
+        self.labels = steps("labels per class", self._numbers(), self._numbers()[1], width=420, label=110)
         self.target.observe(self._other_target, "value")
-        super().__init__([self.target, self.labels] if len(TARGETS) > 1 else [self.labels], height=430)
+        super().__init__([self.target, self.labels], height=430)
 
     def _numbers(self) -> list[str]:
         return list(dict.fromkeys(row["labels"] for row in self.rows[self.target.value]))
@@ -77,10 +77,10 @@ class OptionsExplorer(Explorer):
         self._table(canvas, scores, options, chosen, at, take, alike)
         mean, width = scores[take, at]
         others = [OPTIONS[option] for option in alike if option != take]
-        why = (f"the quickest of those that these seeds do not tell apart (besides: {', '.join(others)})" if others else
-               "the most accurate, seed by seed")
-        many = "all labels" if at == "all" else f"{at} labels a class"
-        return (f"{self.target.value}, {many}: take “{OPTIONS[take]}”, {mean:.1%} ± {width:.1%}; it is {why} "
+        why = (f"no option is better than this one or “{'” or “'.join(others)}”, and of these it is among the quickest"
+               if others else "it is better than each other one, seed by seed")
+        many = "all labels" if at == "all" else f"{at} labels per class"
+        return (f"{self.target.value}, {many}: take “{OPTIONS[take]}”, {mean:.1%} ± {width:.1%}: {why} "
                 f"({_seconds(_mean(chosen, take, 'seconds'))} to train).")
 
     def _curves(self, canvas: Canvas, scores: dict, options: list[str], numbers: list[str], at: str) -> None:
@@ -103,7 +103,7 @@ class OptionsExplorer(Explorer):
         canvas.rectangle(x - 20, top + height, 40, 5, CHOSEN)
         for k, number in enumerate(numbers):
             canvas.text(place(k, 0)[0], top + height + 10, number, 16, TEXT, "mt", bold=number == at)
-        canvas.text(left + width / 2, top + height + 36, "labels a class", 15, anchor="mt")
+        canvas.text(left + width / 2, top + height + 36, "labels per class", 15, anchor="mt")
         for shift, option in enumerate(options):
             color, form = LOOKS[option]
             points = []
@@ -134,7 +134,7 @@ class OptionsExplorer(Explorer):
             title = OPTIONS[option] if option == "scratch" else f"{option}  {OPTIONS[option]}"
             canvas.text(left + 16, y - 8, title, 16, bold=option == take)
             if len(alike) > 1 and option in alike:
-                canvas.text(952, y - 8, "taken: the quickest of these" if option == take else "not told apart", 14,
+                canvas.text(952, y - 8, "taken: among the quickest of these" if option == take else "not told apart", 14,
                             "#555555", "rm")
             mean, width = scores[option, at]
             seconds, memory, trained = (_mean(chosen, option, c) for c in ("seconds", "mebibytes", "parameters"))

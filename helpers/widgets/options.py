@@ -134,8 +134,8 @@ class OptionsExplorer(Explorer):
             title = OPTIONS[option] if option == "scratch" else f"{option}  {OPTIONS[option]}"
             canvas.text(left + 16, y - 8, title, 16, bold=option == take)
             if len(alike) > 1 and option in alike:
-                canvas.text(952, y - 8, "taken: among the quickest of these" if option == take else "not told apart", 14,
-                            "#555555", "rm")
+                said = "taken: among the quickest of these" if option == take else "not told apart"
+                canvas.text(952, y - 8, said, 14, "#555555", "rm")
             mean, width = scores[option, at]
             seconds, memory, trained = (_mean(chosen, option, c) for c in ("seconds", "mebibytes", "parameters"))
             canvas.text(right[0], y + 14, f"{100 * mean:.1f} ± {100 * width:.1f}%", 15, anchor="rm")

@@ -25,7 +25,8 @@ def recommend(rows: list[dict]) -> tuple[str, list[str]]:
 
     Options are compared in pairs, seed by seed, since they had the same labelled images: where the 95% interval of the
     difference lies above 0, the first is better. Of those that none is better than, the quickest is taken; within a
-    factor of two, times count as equal and the one that trains least goes first.
+    factor of two, times count as equal and the last one of OPTIONS goes first: the frozen encoder, then training all
+    layers, then from scratch.
     """
     scores = {option: {row["seed"]: float(row["accuracy"]) for row in rows if row["option"] == option}
               for option in dict.fromkeys(row["option"] for row in rows)}
@@ -134,7 +135,7 @@ class OptionsExplorer(Explorer):
             title = OPTIONS[option] if option == "scratch" else f"{option}  {OPTIONS[option]}"
             canvas.text(left + 16, y - 8, title, 16, bold=option == take)
             if len(alike) > 1 and option in alike:
-                said = "taken: among the quickest of these" if option == take else "not told apart"
+                said = "taken: among the quickest of these" if option == take else "none is better"
                 canvas.text(952, y - 8, said, 14, "#555555", "rm")
             mean, width = scores[option, at]
             seconds, memory, trained = (_mean(chosen, option, c) for c in ("seconds", "mebibytes", "parameters"))

@@ -78,8 +78,9 @@ class OptionsExplorer(Explorer):
         self._table(canvas, scores, options, chosen, at, take, alike)
         mean, width = scores[take, at]
         others = [OPTIONS[option] for option in alike if option != take]
-        why = (f"no option is better than this one or “{'” or “'.join(others)}”, and of these it is among the quickest"
-               if others else "it is better than each other one, seed by seed")
+        names = "” or “".join(others)
+        why = (f"these seeds tell no option better than this one or “{names}”, and of these it is among the quickest"
+               if others else "it is told better than each other one, seed by seed")
         many = "all labels" if at == "all" else f"{at} labels per class"
         return (f"{self.target.value}, {many}: take “{OPTIONS[take]}”, {mean:.1%} ± {width:.1%}: {why} "
                 f"({_seconds(_mean(chosen, take, 'seconds'))} to train).")
@@ -135,7 +136,7 @@ class OptionsExplorer(Explorer):
             title = OPTIONS[option] if option == "scratch" else f"{option}  {OPTIONS[option]}"
             canvas.text(left + 16, y - 8, title, 16, bold=option == take)
             if len(alike) > 1 and option in alike:
-                said = "taken: among the quickest of these" if option == take else "none is better"
+                said = "taken: among the quickest of these" if option == take else "none told better"
                 canvas.text(952, y - 8, said, 14, "#555555", "rm")
             mean, width = scores[option, at]
             seconds, memory, trained = (_mean(chosen, option, c) for c in ("seconds", "mebibytes", "parameters"))

@@ -1,7 +1,7 @@
 """Make the files that ship in data/: python data/make.py shapes-tiny, laptop and others (see data/README.md).
 
-Each run but the clinic's is kept in runs/ and is not repeated when it is there. A killed one is resumed; pretext
-networks and the clinic start again.
+Runs are kept in runs/ and not repeated when they are there. A killed one is resumed; pretext networks start again, as
+do the clinic, encoders and batchnorm-bug, which take minutes.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from helpers.pretext import TASKS, PretextSettings, load_pretext, train_pretext
 from helpers.results import read_results, results_table, write_results
 from helpers.runtime import hardware, pick_device
 from helpers.simclr import Pretrained, Settings, load_pretrained, pretrain, settings_for
-from helpers.transfer import OPTIONS, RUN, compare, train_last_layers
+from helpers.transfer import OPTIONS, RUN, compare, fingerprint, train_from_scratch, train_last_layers
 
 RUNS = Path("runs")
 NO_COLOR = {"color_p": 0.0, "gray_p": 0.0}
@@ -282,6 +282,9 @@ def make_transfer(target: str, photos: str, flowers: str, seeds: int, workers: i
     cells = [(str(per_class or "all"), option, str(seed)) for per_class, option in product(labels, OPTIONS)
              for seed in range(seeds)]
     done = {(row["labels"], row["option"], row["seed"]): row for row in (read_results(path) if path.exists() else [])}
+    now = fingerprint(load_pretrained(encoder).encoder)
+    if {(row["encoder_fingerprint"], row["tries"]) for row in done.values()} - {(now, str(TRIES))}:
+        sys.exit(f"{path} was made with another encoder or other tries; remove it")
     waiting = [cell for cell in cells if cell not in done]
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         running = {}
@@ -289,8 +292,7 @@ def make_transfer(target: str, photos: str, flowers: str, seeds: int, workers: i
             for cell in list(waiting):
                 first = (*cell[:2], "0")
                 if len(running) < workers and (each_seed or cell == first or first in done):
-                    known = [done[first]] if first in done else []
-                    running[pool.submit(transfer_row, target, photos, flowers, cell, known)] = cell
+                    running[pool.submit(transfer_row, target, photos, flowers, cell, list(done.values()))] = cell
                     waiting.remove(cell)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 cell = running.pop(future)
@@ -312,7 +314,9 @@ def transfer_row(target: str, photos: str, flowers: str, cell: tuple[str, str, s
 
 def make_costs(photos: str, flowers: str) -> None:
     """Seconds and memory of the first seed's choices, trained once more with nothing else running."""
-    path, key = RUNS / "transfer_costs.csv", ("target", "labels", "option", "choice")
+    path, key = RUNS / "transfer_costs.csv", ("target", "encoder_fingerprint", "labels", "option", "choice")
+    warm = load("shapes", "val", limit=200)
+    train_from_scratch(build_encoder("tiny"), warm, warm, steps=20)  # else the first row pays for what torch sets up
     done = {tuple(row[k] for k in key): row for row in (read_results(path) if path.exists() else [])}
     rows = []
     for target, (encoder, _, _) in TARGETS.items():
@@ -362,7 +366,7 @@ def make_batchnorm(seeds: int) -> None:
                      "accuracy": fitted.accuracy(test), "test_images": len(test), "before": fitted.fingerprints[0],
                      "after": fitted.fingerprints[1], "hardware": hardware(), "torch": torch.__version__})
         print(rows[-1], flush=True)
-        write_results(RESULTS / "batchnorm_bug.csv", rows)
+    write_results(RESULTS / "batchnorm_bug.csv", rows)
 
 
 def make_figures() -> None:

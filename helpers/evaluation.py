@@ -28,7 +28,7 @@ class Diverged(ValueError):
 def extract_features(encoder: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
     """Return the representations of images in their order, float32 (N, D), on the CPU.
 
-    The encoder is put in eval mode for the while, so that nothing in it moves, and back into the mode it was in.
+    The encoder is put in eval mode for the while, so that nothing in it moves, and each part back into its own mode.
 
     Args:
         encoder: Maps float images in [0, 1] to (N, D).
@@ -37,7 +37,7 @@ def extract_features(encoder: nn.Module, images: Tensor, batch_size: int = 500) 
     """
     device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
     half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(pick_precision(device))
-    training = encoder.training
+    modes = [(module, module.training) for module in encoder.modules()]
     encoder.eval()
     try:
         features = []
@@ -48,7 +48,8 @@ def extract_features(encoder: nn.Module, images: Tensor, batch_size: int = 500) 
                 features.append(encoder(batch.contiguous(memory_format=torch.channels_last)).float().cpu())
         return torch.cat(features)
     finally:
-        encoder.train(training)
+        for module, training in modes:
+            module.training = training
 
 
 def check_finite(*features: Tensor) -> None:

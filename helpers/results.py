@@ -17,7 +17,7 @@ def read_results(name: str | Path) -> list[dict[str, str]]:
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in RESULTS.glob("*.csv")))
         raise FileNotFoundError(f"there is no table {name!r} in data/results; there are {known}")
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -25,7 +25,7 @@ def write_results(path: Path, rows: list[dict]) -> None:
     """Write rows as a CSV file, numbers to five decimals; a row may lack columns that others have."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = dict.fromkeys(name for row in sorted(rows, key=len, reverse=True) for name in row)
-    with write_aside(path) as aside, aside.open("w", newline="") as file:
+    with write_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
@@ -35,7 +35,8 @@ def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[
                   costs: dict[str, str] | None = None) -> str:
     """Return a Markdown table of percentages: mean ± 95% interval over seeds.
 
-    A single run has its 95% interval over test images instead, in brackets, where the rows say how many those were.
+    A single run, or a result that is the same in all, has its 95% interval over test images instead, in brackets, where
+    the rows say how many those were.
 
     Args:
         rows: As `read_results` gives them.
@@ -60,7 +61,7 @@ def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[
 
 
 def _cell(values: list[float], test_images: int) -> str:
-    if len(values) > 1:
+    if len(set(values)) > 1:
         mean, width = mean_interval(values)
         return f"{mean:.1%} ± {width:.1%}"
     if not test_images:

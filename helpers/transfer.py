@@ -132,8 +132,9 @@ def fine_tune(encoder: nn.Module, train: ImageSet, val: ImageSet, *, lr: float =
 def _train_all(encoder: nn.Module, train: ImageSet, val: ImageSet, standardize: bool, seed: int, **how) -> Fitted:
     _check(train, val)
     before = fingerprint(encoder)
+    encoder.requires_grad_(True).to(pick_device())  # it may have been frozen for another option
     with Cost(pick_device()) as cost:
-        rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:2000]
+        rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:2000 if standardize else 2]
         some = extract_features(encoder, train.images[rows])
         check_finite(some)
         head = make_head(some, len(train.classes), standardize=standardize)
@@ -144,8 +145,7 @@ def _train_all(encoder: nn.Module, train: ImageSet, val: ImageSet, standardize: 
 
 def train_last_layers(encoder: nn.Module, train: ImageSet, val: ImageSet, *, hidden: int = 0, lr: float = 3e-3,
                       weight_decay: float = 0.1, augment: str | None = None, encoder_mode: str = "eval",
-                      steps: int = 600, seed: int = 0,
-                      features: tuple[Tensor, Tensor] | None = None) -> Fitted:
+                      steps: int = 600, seed: int = 0, features: tuple[Tensor, Tensor] | None = None) -> Fitted:
     """Option 2: freeze the encoder and train a linear layer, or a small MLP, on its features.
 
     Args:
@@ -239,8 +239,7 @@ RUN = {"scratch": train_from_scratch, "1": fine_tune, "2": train_last_layers, "3
 
 def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, *,
             labels: tuple[int | None, ...] = (10, 50, 100), options: tuple[str, ...] = tuple(OPTIONS),
-            seeds: int | tuple[int, ...] = 5,
-            tries: int = 8, search_each_seed: bool = True, steps: int | None = None,
+            seeds: int | tuple[int, ...] = 5, tries: int = 8, search_each_seed: bool = True, steps: int | None = None,
             known: list[dict] = (), keep: Callable[[list[dict]], None] | None = None,
             progress: bool = True) -> list[dict]:
     """Return one row for each option, number of labels and seed: accuracy on test, read once, and what it took.
@@ -254,17 +253,17 @@ def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, 
         train, val, test: The target task's images with labels.
         labels: Labels per class; None is all.
         options: Keys of OPTIONS.
-        seeds: How many, or which; of those to which the first's choices are given, the first must be known.
+        seeds: How many, or which.
         tries: How many configurations each option may try.
-        search_each_seed: Whether each seed makes its own choice; otherwise the first seed's serves all.
-        steps: Of the trainings of networks; `usual_steps` where not given.
+        search_each_seed: Whether each seed makes its own choice; otherwise that of seed 0 serves all.
+        steps: Of scratch and option 1; `usual_steps` where not given.
         known: Rows that an earlier call left; they are not made again, and none is lost.
         keep: Called with all rows that there are after each.
         progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: If an option is unknown, labels are missing or too few, features are not finite, or `known` rows
-            were made from another encoder, other images or other choices.
+        ValueError: If an option is unknown, labels are missing or too few, features are not finite, seed 0's choice is
+            wanted but not known, or `known` rows were made from another encoder, other images or other choices.
     """
     labels, options = (tuple(dict.fromkeys(given)) for given in (labels, options))
     unknown = [option for option in options if option not in OPTIONS]
@@ -273,7 +272,8 @@ def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, 
     _check(train, val, test)
     for per_class in labels:
         nested_subset(train.labels, per_class)  # tells at once if there are too few
-    about = {"data": train.name.partition("/")[0], "images": sha256_of(train.images, test.images)[:12],
+    tensors = [tensor for part in (train, val, test) for tensor in (part.images, part.labels)]
+    about = {"data": train.name.partition("/")[0], "images": sha256_of(*tensors)[:12],
              "encoder_fingerprint": fingerprint(encoder), "tries": tries,
              "search": "each seed" if search_each_seed else "first seed", "steps": steps or "usual"}
     for row, name in product(known, about):
@@ -291,17 +291,16 @@ def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, 
             ours = nested_subset(train.labels, per_class, seed)
             asked = nested_subset(val.labels, per_class and min(per_class, int(val.labels.bincount().min())), seed)
             parts = train.subset(ours), val.subset(asked)
-            first = None if search_each_seed or seed == 0 else json.loads(done[written, option, 0]["choice"])
-            given = {"seed": seed}
-            if option in FROZEN:
-                given["features"] = features[0][ours], features[1][asked]
-            elif steps is not None:
-                given["steps"] = steps
-            grid = [first] if first else GRIDS[option][:tries]
+            first = None if search_each_seed or seed == 0 else done.get((written, option, 0))
+            if not (search_each_seed or seed == 0 or first):
+                raise ValueError(f"the choice of seed 0 serves all, and {OPTIONS[option]!r} has none yet for {written} "
+                                 f"labels: give seed 0 first, or let each seed search")
+            given = {"features": (features[0][ours], features[1][asked])} if option in FROZEN else {"steps": steps}
+            grid = [json.loads(first["choice"])] if first else GRIDS[option][:tries]
             done[written, option, seed] = {
                 **about, "option": option, "labels": written, "seed": seed, "train_images": len(ours),
                 "val_images": len(asked), "test_images": len(test),
-                **_search(option, encoder, *parts, grid, given, test), "hardware": hardware(),
+                **_search(option, encoder, *parts, grid, given | {"seed": seed}, test), "hardware": hardware(),
                 "torch": torch.__version__}
             if keep:
                 keep(list(done.values()))

@@ -21,6 +21,10 @@ def test_extracting_features_changes_nothing_in_the_encoder():
     extract_features(encoder, torch.randint(0, 256, (70, 3, 32, 32), dtype=torch.uint8), batch_size=32)
     assert state_bytes(encoder) == before, "BatchNorm statistics moved"
     assert encoder.training
+    whole = nn.Sequential(encoder.eval(), nn.Identity())  # a new Sequential is in training mode
+    extract_features(whole, torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8))
+    assert whole.training
+    assert not encoder.training, "each part goes back into its own mode"
 
 
 def test_features_do_not_depend_on_the_batch_and_bytes_are_scaled():

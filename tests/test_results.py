@@ -7,8 +7,9 @@ from scipy import stats
 
 from helpers.pretext import TASKS
 from helpers.results import read_results, results_table, write_results
-from helpers.transfer import FROZEN, OPTIONS
-from helpers.widgets.options import TARGETS
+from helpers.simclr import load_pretrained
+from helpers.transfer import FROZEN, OPTIONS, fingerprint
+from helpers.widgets.options import TARGETS, target_rows
 
 
 def test_means_and_intervals_are_scipys():
@@ -24,13 +25,15 @@ def test_a_single_run_has_an_interval_over_its_test_images():
     table = results_table([{"who": "b", "acc": "0.25", "test_images": "400"}], {"who": "x"}, {"acc": "kNN"})
     low, high = stats.binomtest(100, 400).proportion_ci(method="wilson")
     assert f"| b | 25.0% ({100 * low:.1f} to {100 * high:.1f}) | 1 |" in table
+    alike = results_table([{"who": "b", "acc": "0.25", "test_images": "400"}] * 5, {"who": "x"}, {"acc": "kNN"})
+    assert f"| b | 25.0% ({100 * low:.1f} to {100 * high:.1f}) | 5 |" in alike, "± 0.0 would claim certainty"
 
 
 def test_costs_are_means_and_tables_are_read_as_they_were_written(tmp_path):
-    rows = [{"who": "a", "acc": 0.5, "seconds": 1.0}, {"who": "a", "acc": 0.7, "seconds": 2.0, "note": "x,y"}]
+    rows = [{"who": "a", "acc": 0.5, "seconds": 1.0}, {"who": "a", "acc": 0.7, "seconds": 2.0, "note": "x,y τ"}]
     write_results(tmp_path / "t.csv", rows)
     kept = read_results(tmp_path / "t.csv")
-    assert [row["note"] for row in kept] == ["", "x,y"]
+    assert [row["note"] for row in kept] == ["", "x,y τ"]
     assert "| a | 60.0% ± 127.1% | 1.5 | 2 |" in results_table(kept, {"who": "who"}, {"acc": "acc"}, {"seconds": "s"})
 
 
@@ -68,13 +71,21 @@ def test_transfer_was_compared_by_one_protocol(target):
         assert all(len(found) == 1 for found in by_seed.values()), "an option had more images or more tries"
     for row in rows:
         assert (row["before"] == row["after"]) == (row["option"] in FROZEN), "frozen means frozen"
-    assert len({(row["images"], row["encoder_fingerprint"], row["search"], row["test_images"]) for row in rows}) == 1
+    assert len({(row["images"], row["search"], row["test_images"]) for row in rows}) == 1
+    shipped = {fingerprint(load_pretrained(name).encoder) for name in {row["encoder"] for row in rows}}
+    assert {row["encoder_fingerprint"] for row in rows} == shipped, "of the encoder that ships"
+    quiet = {(row["labels"], row["option"]): row["seconds"] for row in read_results("transfer_costs")
+             if row["target"] == target}
+    title = next(title for title, name in TARGETS.items() if name == target)
+    assert {(row["labels"], row["option"]): row["seconds"] for row in target_rows(title)} == quiet
     costs = {(row["labels"], row["option"], row["choice"]) for row in read_results("transfer_costs")
              if row["target"] == target}
     assert costs == {(row["labels"], row["option"], row["choice"]) for row in rows if row["seed"] == "0"}
 
 
 def test_only_the_bug_moves_the_encoder():
+    assert {row["before"] for row in read_results("batchnorm_bug")} == {
+        fingerprint(load_pretrained("shapes-six").encoder)}
     for row in read_results("batchnorm_bug"):
         assert (row["before"] == row["after"]) == (row["encoder_mode"] == "eval")
 

@@ -94,7 +94,7 @@ def test_the_batchnorm_bug_moves_statistics_of_a_copy_and_no_weight(encoder, par
 
 def test_option_1_moves_every_layer_of_a_copy(encoder, parts):
     before = copy.deepcopy(encoder.state_dict())
-    fitted = fine_tune(encoder, *parts[:2], steps=120)
+    fitted = fine_tune(encoder.requires_grad_(False), *parts[:2], steps=120)  # frozen for another option before
     assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
     assert not any(torch.equal(p, q) for p, q in zip(encoder.parameters(), fitted.encoder.parameters(), strict=True))
     assert fitted.parameters == parameters(encoder) + 3 * (encoder.feature_dim + 1)
@@ -180,6 +180,33 @@ def test_no_choice_sees_a_test_label_and_all_options_get_the_same_images(encoder
         assert (row["before"] == row["after"]) == (row["option"] in ("2", "3"))
 
 
+def test_validation_chooses_and_test_is_read_once(encoder, parts, monkeypatch):
+    asked = []
+
+    def option(encoder, train, val, *, strength, seed, features=None):
+        fitted = transfer.Fitted(encoder, None, {0.1: 0.2, 1.0: 0.9, 2.0: 0.5}[strength], 0, ("", ""), 1.0)
+        fitted.accuracy = lambda images: asked.append(strength) or {0.1: 0.9, 1.0: 0.3, 2.0: 0.6}[strength]
+        return fitted
+
+    monkeypatch.setitem(transfer.RUN, "3", option)
+    monkeypatch.setitem(GRIDS, "3", [{"strength": s} for s in (0.1, 1.0, 2.0)])
+    row, = compare(encoder, *parts, labels=(5,), options=("3",), seeds=1, progress=False)
+    assert (row["choice"], row["val_accuracy"], row["accuracy"]) == ('{"strength": 1.0}', 0.9, 0.3)
+    assert asked == [1.0]
+
+
+def test_features_known_already_are_those_of_the_images_with_labels(encoder, parts):
+    given = []
+    real = transfer.RUN["3"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(transfer.RUN, "3", lambda net, train, val, **how: (
+            given.append((how["features"], train, val)), real(net, train, val, **how))[1])
+        compare(encoder, *parts, labels=(5,), options=("3",), seeds=1, tries=1, progress=False)
+    known, train, val = given[0]
+    for found, part in zip(known, (train, val), strict=True):
+        torch.testing.assert_close(found, extract_features(encoder, part.images), rtol=0.02, atol=0.02)
+
+
 def test_known_rows_are_kept_and_not_made_again(encoder, parts, monkeypatch):
     options = {"options": ("3",), "tries": 1, "progress": False}
     first = compare(encoder, *parts, labels=(5, 10), seeds=2, **options)
@@ -203,6 +230,7 @@ def test_rows_of_another_encoder_target_or_search_are_refused(encoder, parts):
     for net, images, how, message in (
             (build_encoder("tiny"), parts, {}, "encoder_fingerprint"), (encoder, parts, {"tries": 2}, "tries 1, not 2"),
             (encoder, (parts[1], parts[0], parts[2]), {}, "images"),
+            (encoder, (parts[0], parts[1].subset(torch.arange(44)), parts[2]), {}, "images"),
             (encoder, parts, {"search_each_seed": False}, "search 'each seed'")):
         with pytest.raises(ValueError, match=message):
             compare(net, *images, known=known, **{**options, **how})
@@ -223,6 +251,9 @@ def test_wrong_targets_are_told_in_a_line(encoder, parts):
     train, val, test = parts
     with pytest.raises(ValueError, match="31 labels per class were asked for, but a class has only 30 images"):
         compare(encoder, train, val, test, labels=(31,))
+    with pytest.raises(ValueError, match=r"'embed, classify' has none yet for 5 labels: give seed 0 first"):
+        compare(encoder, train, val, test, labels=(5,), options=("3",), seeds=(1,), search_each_seed=False,
+                progress=False)
     with pytest.raises(ValueError, match="unknown option '4'"):
         compare(encoder, train, val, test, options=("4",))
     with pytest.raises(ValueError, match="has no labels"):

@@ -103,13 +103,15 @@ def _what_moves(function, images: Tensor) -> dict:
         return {"what comes back": type(frozen).__name__}
     trained = [name for name, weight in frozen.named_parameters() if weight.requires_grad]
     before = {name: value.clone() for name, value in frozen.state_dict().items()}
-    frozen(images)
+    in_a_batch = frozen(images)[:1]
     moved = [name for name, value in frozen.state_dict().items() if not torch.equal(value, before[name])]
     found = copy.deepcopy(frozen).eval()(images[:1])
     alone = found.shape == expected.shape and torch.allclose(found, expected, atol=1e-5)
     return {"weights that can be trained": ", ".join(trained) or "none",
             "what a forward pass moves": ", ".join(moved) or "nothing",
-            "the encoder that was loaded": "yes" if alone else "another one"}
+            "the encoder that was loaded": "yes" if alone else "another one",
+            "an image's features": "its own" if found.shape == in_a_batch.shape and torch.allclose(
+                found, in_a_batch, atol=1e-5) else "depend on its batch"}
 
 
 def _freeze(encoder: nn.Module) -> nn.Module:
@@ -127,6 +129,13 @@ def _momentum(encoder: nn.Module) -> nn.Module:
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.0
+    return encoder.requires_grad_(False)
+
+
+def _untracked(encoder: nn.Module) -> nn.Module:
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
     return encoder.requires_grad_(False)
 
 
@@ -161,6 +170,8 @@ FREEZE = Exercise(
         Mistake("all but the last layer is frozen", "Which part of the encoder is still free?", _all_but_the_last),
         Mistake("BatchNorm still counts its batches", "With momentum 0 the mean stays, and one number still moves. In "
                 "which mode does nothing move?", _momentum),
+        Mistake("it still normalises by each batch", "No statistic moves any more. But which mean does BatchNorm "
+                "subtract in this mode: the one it has learned, or that of the batch?", _untracked),
         Mistake("nothing is frozen in what comes back", "Did you freeze a copy, or within a `with` that is over when "
                 "your function returns? Look at the object that comes back.", _copy),
         Mistake("the weights are drawn anew", "Is that still the encoder that was trained?", _anew)),

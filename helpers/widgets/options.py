@@ -82,7 +82,8 @@ class OptionsExplorer(Explorer):
         why = (f"these seeds tell no option better than this one or “{names}”, and of these it is among the quickest"
                if others else "it is told better than each other one, seed by seed")
         many = "all labels" if at == "all" else f"{at} labels per class"
-        return (f"{self.target.value}, {many}: take “{OPTIONS[take]}”, {mean:.1%} ± {width:.1%}: {why} "
+        spread = f" ± {width:.1%}" if width else ""
+        return (f"{self.target.value}, {many}: take “{OPTIONS[take]}”, {mean:.1%}{spread}: {why} "
                 f"({_seconds(_mean(chosen, take, 'seconds'))} to train).")
 
     def _curves(self, canvas: Canvas, scores: dict, options: list[str], numbers: list[str], at: str) -> None:
@@ -140,7 +141,8 @@ class OptionsExplorer(Explorer):
                 canvas.text(952, y - 8, said, 14, "#555555", "rm")
             mean, width = scores[option, at]
             seconds, memory, trained = (_mean(chosen, option, c) for c in ("seconds", "mebibytes", "parameters"))
-            canvas.text(right[0], y + 14, f"{100 * mean:.1f} ± {100 * width:.1f}%", 15, anchor="rm")
+            spread = f" ± {100 * width:.1f}" if width else ""  # all runs alike: there was nothing to draw
+            canvas.text(right[0], y + 14, f"{100 * mean:.1f}{spread}%", 15, anchor="rm")
             for x, text in zip(right[1:], (f"{seconds:.1f}", "" if math.isnan(memory) else f"{memory:.0f}",
                                            f"{trained:,.0f}"), strict=True):
                 canvas.text(x, y + 14, text, 15, anchor="rm")

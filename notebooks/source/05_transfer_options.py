@@ -328,7 +328,9 @@ for row in rows:
 #
 # * **Shapes, new classes**: the task that you know, and the encoder of six shapes.
 # * **CIFAR-10**: photos of ten kinds of things. The encoder `cifar10-tiny` learned from these very training images, but without
-#   their labels: two hours on two cores. A training with many labels takes minutes, so the first seed's choices serve all five.
+#   their labels: two hours on two cores. (The recipe of those two hours was chosen by a probe with all labels, in
+#   `data/results/recipes.csv`: a little of them is in every row.) A training with many labels takes minutes, so the first seed's choices
+#   serve all five. Most rows were made on a GPU, the others, and those of the other targets, on a CPU: the column `hardware` tells.
 # * **Flowers-17**: the same encoder on seventeen kinds of flowers, and no class of CIFAR-10 is a flower. Colour may help to tell them apart, and
 #   the transforms of pretraining gave the encoder little reason to keep it. (But notebook 02 found no clear loss: that flowers are simply
 #   unlike the photos it knows may count for more.)
@@ -348,8 +350,8 @@ OptionsExplorer()
 # ## 9. Had it learned with labels instead?
 #
 # The encoder of photos has a **supervised twin**, `cifar10-supervised`: the same network, views and number of steps, but trained on
-# the labels of CIFAR-10. What is each worth at home, and elsewhere? kNN and a linear probe on the frozen encoders, beside an untrained
-# one and raw pixels.
+# the labels of CIFAR-10. (Its learning rate is the one that was chosen for SimCLR: its own best may be another.) What is each worth at
+# home, and elsewhere? kNN and a linear probe on the frozen encoders, beside an untrained one and raw pixels.
 #
 # **Predict:** whose encoder is better on CIFAR-10, and whose on flowers?
 
@@ -391,15 +393,16 @@ Markdown("\n".join(lines))
 #
 # | you have | take | because | this would mislead where |
 # |---|---|---|---|
-# | few labels | **2** or **3** on the frozen encoder | done in about a second; on shapes and CIFAR-10 at most a few points behind training all layers | the target is unlike the images of pretraining: on Flowers-17 training all layers has the highest mean at every number of labels |
+# | few labels | **2** or **3** on the frozen encoder | done in about a second; on shapes and CIFAR-10 at most a few points behind training all layers | the target is unlike the images of pretraining: on Flowers-17 training all layers is better than training the last ones, however many labels there are; than embedding, it is told better with 20 only |
 # | little time, or no GPU, and many labels | **2** or **3** | seconds instead of minutes | the few points that training all layers gains matter to you |
 # | one encoder for many tasks | **2** or **3** | the encoder stays as it is, and every image passes it once | the last layers need augmented views: then nothing can be computed once |
 # | many labels, and time to train | **1** train all layers | it can change what does not suit the task | labels are so many that training from scratch does as well (shapes, all labels) |
-# | a target unlike what the encoder has seen | **1**, and from scratch beside it | on Flowers-17 training from scratch catches up with the frozen encoder sooner than on CIFAR-10 | labels are very few: with 5 a class, training all layers of the encoder is ahead of scratch there, too |
+# | a target unlike what the encoder has seen | **1**, and from scratch beside it | on Flowers-17 training from scratch catches up with the frozen encoder sooner than on CIFAR-10 | labels are very few: with 5 or 10 a class, embedding is not told worse, and takes a second |
 #
 # All of it was measured on small pictures, with small encoders that were pretrained for minutes (shapes) or two hours (photos). ± covers
 # other labelled images and other draws; on CIFAR-10 not another choice of configuration, at "all" not other labelled images, and nowhere other
-# test images. Of those Flowers-17 has 272: an accuracy of 60% is uncertain by 6 points for that alone.
+# test images. (Where nothing is drawn at all, as for embeddings of all images, there is no ±.) Of test images Flowers-17 has 272: an
+# accuracy of 60% is uncertain by 6 points for that alone.
 
 # %% [markdown]
 # ### Exercise 4 · Choose within a budget

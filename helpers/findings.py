@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from helpers.artifacts import sha256_of
 from helpers.augmentations import color_drop, gaussian_noise, rotate, sobel
 from helpers.data import ImageSet, load
 from helpers.evaluation import Diverged, evaluate, extract_features
@@ -46,7 +47,8 @@ def unnormalized_nt_xent(projections: Tensor, temperature: float) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _parts(name: str, images: int) -> tuple[ImageSet, ImageSet, ImageSet]:
-    return tuple(load(name, split, limit=limit) for split, limit in (("train", images), ("val", 2000), ("test", None)))
+    return tuple(load(name, split, size=32, limit=limit)
+                 for split, limit in (("train", images), ("val", 2000), ("test", None)))
 
 
 def run_cell(cell: Cell, photos: str = "cifar10", progress: bool = False) -> list[dict]:
@@ -62,8 +64,9 @@ def run_cell(cell: Cell, photos: str = "cifar10", progress: bool = False) -> lis
     """
     started = time.monotonic()
     train, val, test = _parts("shapes" if cell.data == "shapes" else photos, cell.images)
+    settings = _fitted(cell, train)
     try:
-        found = pretrain(train, cell.settings, loss=None if cell.l2 else unnormalized_nt_xent, progress=progress,
+        found = pretrain(train, settings, loss=None if cell.l2 else unnormalized_nt_xent, progress=progress,
                          evaluations=0)
         if found.interrupted:
             raise KeyboardInterrupt
@@ -73,12 +76,11 @@ def run_cell(cell: Cell, photos: str = "cifar10", progress: bool = False) -> lis
             _scores(cell, found, train, val, test)]
     except Diverged as error:  # that is a result as well
         found, measured = None, [{"failed": " ".join(str(error).split())}]
-    default = asdict(Settings())
     made = {"seed": cell.settings.seed, "images": len(train), "test_images": len(test),
             "source": _source(cell, photos),
             "training_minutes": found.card["seconds"] / 60 if found else "",
             "minutes": (time.monotonic() - started) / 60,
-            "settings": json.dumps({k: v for k, v in asdict(cell.settings).items() if v != default[k]}),
+            "settings": json.dumps(asdict(settings)),
             "threads": torch.get_num_threads(), "hardware": hardware(), "torch": torch.__version__}
     return [{"data": cell.data, **cell.about, **each, **made} for each in measured]
 
@@ -105,8 +107,18 @@ def rerun(study: str, seed: int, **about: str) -> dict:
     return run_cell(cell, progress=True)[0]
 
 
+def _fitted(cell: Cell, train: ImageSet) -> Settings:
+    """Return the settings of a cell for these images: supervised training has an output for each class."""
+    supervised = cell.settings.objective == "supervised"
+    return replace(cell.settings, head_dim=len(train.classes)) if supervised else cell.settings
+
+
 def _source(cell: Cell, photos: str) -> str:
-    return "rendered" if cell.data == "shapes" else Path(photos).name
+    """Return where the images of a cell come from; photos with a hash of what they show."""
+    if cell.data == "shapes":
+        return "rendered"
+    train, _, test = _parts(photos, cell.images)
+    return f"{Path(photos).name} {sha256_of(train.images, test.images)[:12]}"
 
 
 def _scores(cell: Cell, found: Pretrained, *parts: ImageSet) -> dict:
@@ -119,7 +131,7 @@ def _scores(cell: Cell, found: Pretrained, *parts: ImageSet) -> dict:
     if cell.measure == "head":
         of_z = evaluate(nn.Sequential(found.encoder, found.head), *parts, strengths=PROBE_STRENGTHS)
         scores |= {"knn_z": of_z["knn"], "probe_z": of_z["probe"]}
-    if cell.settings.one_branch:
+    if cell.settings.one_branch and cell.data == "shapes" and cell.settings.seed == 0:  # what the explorer shows
         scores["neighbors"] = json.dumps(neighbors(found.encoder, parts[0], parts[2]))
     return scores
 
@@ -217,11 +229,11 @@ def run_study(name: str, *, photos: str = "cifar10", data: tuple[str, ...] = DAT
         if not {*columns, "settings", "source", "images"} <= row.keys():
             raise ValueError(f"the rows that are known already are not of the study {name!r}; start another table")
         done.setdefault(tuple(str(row[column]) for column in columns), []).append(row)
-    default = asdict(Settings())
     for cell in cells:
         for row in done.get(cell.key, []):
-            if asdict(cell.settings) != default | json.loads(row["settings"]) or row["source"] != _source(
-                    cell, photos) or int(row["images"]) > cell.images:
+            train = _parts("shapes" if cell.data == "shapes" else photos, cell.images)[0]
+            if asdict(_fitted(cell, train)) != json.loads(row["settings"]) or row["source"] != _source(
+                    cell, photos) or int(row["images"]) != len(train):
                 raise ValueError(f"the known row {' '.join(cell.key)} was made with other settings or images; start "
                                  f"another table")
     missing = [cell for cell in cells if cell.key not in done]
@@ -284,11 +296,11 @@ def _begin() -> None:
 
 
 def _estimate(cells: list[Cell], known: list[dict], workers: int) -> float:
-    """Return the minutes that the cells may take: by rows of the same study, or by a few steps taken now."""
-    if known:
-        views = sum(2 * int(row["images"]) * float((asdict(Settings()) | json.loads(row["settings"]))["epochs"])
-                    for row in known)
-        each = sum(float(row["minutes"]) for row in known) / views
+    """Return the minutes that the cells may take: by this machine's rows of the study, or by a few steps taken now."""
+    runs = {(row["data"], row["settings"]): row for row in known if row["hardware"] == hardware()}.values()
+    if runs:
+        views = sum(2 * int(row["images"]) * float(json.loads(row["settings"])["epochs"]) for row in runs)
+        each = sum(float(row["minutes"]) for row in runs) / views
     else:
         some, settings = _parts("shapes", 2000)[0], settings_for("laptop", "shapes", epochs=1.0)
         threads = torch.get_num_threads()

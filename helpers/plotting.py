@@ -203,14 +203,19 @@ def draw_curves(panels: dict[str, dict[str, list[tuple[str, float, float]]]], x_
     """Draw curves over a few named places, in panels with a scale of their own: ours beside the paper's.
 
     Args:
-        panels: Title to curves: name to (place, mean, half width of the interval or nan) each, in percent.
+        panels: Title to curves: name to (place, mean, half width of the interval or nan) each, in percent. Three
+            panels make a row.
         x_title: What the places are.
         y_title: What is drawn.
         new: Title to one more point (place, value), drawn as a star: of a run made just now.
         inch: Width of a panel.
     """
-    fig, axes = figure(inch * len(panels), 3.3, 1, len(panels))
-    for ax, (title, curves) in zip(axes[0], panels.items(), strict=True):
+    rows = math.ceil(len(panels) / 3)
+    columns = math.ceil(len(panels) / rows)
+    fig, axes = figure(inch * columns, 3.3 * rows, rows, columns)
+    for ax in axes.flat[len(panels):]:
+        ax.remove()
+    for ax, (title, curves) in zip(axes.flat, panels.items(), strict=False):
         places = list(dict.fromkeys(place for curve in curves.values() for place, _, _ in curve))
         for shift, (name, curve) in enumerate(curves.items()):
             color, marker, line = SERIES[shift % len(SERIES)]
@@ -229,5 +234,6 @@ def draw_curves(panels: dict[str, dict[str, list[tuple[str, float, float]]]], x_
         ax.set_xlabel(x_title)
         if len(curves) > 1 or (new and title in new):
             ax.legend(frameon=False, fontsize=10)
-    axes[0, 0].set_ylabel(y_title)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(y_title)
     return fig

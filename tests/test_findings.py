@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from helpers import findings
 from helpers.__main__ import main
@@ -85,7 +86,7 @@ def tiny_study(monkeypatch):
 
     whole = findings.load
     monkeypatch.setattr(findings, "load",
-                        lambda name, split, limit=None: whole(name, split, limit=min(limit or 96, 128)))
+                        lambda name, split, limit=None, **how: whole(name, split, limit=min(limit or 96, 128), **how))
     findings._parts.cache_clear()
     monkeypatch.setitem(STUDIES, "tiny", cells)
     yield cells
@@ -109,8 +110,9 @@ def test_a_study_goes_on_where_it_stopped(tiny_study, capsys):
 def test_rows_of_other_settings_are_refused(tiny_study):
     row = run_cell(tiny_study(0)[0])[0]
     with pytest.raises(ValueError, match=r"shapes 0\.1 0 was made with other settings"):
-        run_study("tiny", seeds=1, data=("shapes",), known=[row | {"settings": '{"batch_size": 64}'}], progress=False)
-    for change in ({"images": "999"}, {"source": "cats.zip"}):
+        run_study("tiny", seeds=1, data=("shapes",), known=[
+            row | {"settings": json.dumps(json.loads(row["settings"]) | {"batch_size": 64})}], progress=False)
+    for change in ({"images": "999"}, {"images": "64"}, {"source": "cats.zip"}):
         with pytest.raises(ValueError, match="other settings or images"):
             run_study("tiny", seeds=1, data=("shapes",), known=[row | change], progress=False)
     with pytest.raises(ValueError, match="not of the study 'tiny'"):
@@ -121,8 +123,80 @@ def test_workers_find_what_one_process_finds(monkeypatch):
     cells = [Cell("shapes", {"n": str(n)}, replace(TINY, seed=n), images=64) for n in range(2)]
     monkeypatch.setitem(STUDIES, "two", lambda seed: cells)
     rows = run_study("two", seeds=1, data=("shapes",), workers=2, progress=False)
-    assert {row["n"] for row in rows} == {"0", "1"}
     assert {row["threads"] for row in rows} == {1}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    here = run_study("two", seeds=1, data=("shapes",), progress=False)
+    torch.set_num_threads(threads)
+    scores = ("n", "knn", "probe", "pairs_found")
+    assert [[row[name] for name in scores] for row in rows] == [[row[name] for name in scores] for row in here]
+
+
+def test_a_cell_of_knowledge_asks_its_own_question_of_pixels_h_and_z(tiny_study, monkeypatch):
+    read = []
+
+    def told(net, train, val, **how):
+        image = torch.rand(1, 3, 32, 32)
+        read.append((net.eval()(image).shape[1], len(train.classes)))
+        return type("Fitted", (), {"accuracy": lambda self, test: read[-1][0] / 10_000})()
+
+    monkeypatch.setattr(findings, "train_last_layers", told)
+    cells = {cell.about["added"]: replace(cell, images=128, settings=replace(TINY, head_dim=224))
+             for cell in STUDIES["knowledge"](0) if cell.data == "shapes"}
+    rows = run_cell(cells["Sobel"])
+    assert [(row["question"], row["read from"], row["accuracy"]) for row in rows] == [
+        ("original or Sobel", "pixels", 0.3072), ("original or Sobel", "h", 0.0224), ("original or Sobel", "z", 0.0224)]
+    assert {row["chance"] for row in rows} == {0.5}
+    rows = run_cell(cells["nothing"])
+    assert [row["question"] for row in rows[::3]] == ["colour or grey", *findings.FACTORS, "class"]
+    assert [row["chance"] for row in rows[::3]] == [0.5, *[0.25] * 5, 0.1]
+
+
+def test_the_head_is_part_of_z(tiny_study, monkeypatch):
+    seen = []
+    monkeypatch.setattr(findings, "evaluate", lambda net, *parts, **how: seen.append(
+        net.eval()(torch.zeros(1, 3, 32, 32)).shape[1]) or {"knn": 0.1, "probe": 0.2, "extra": 0})
+    row = run_cell(replace(tiny_study(0)[1], settings=replace(TINY, head_dim=32)))[0]
+    assert seen == [224, 32], "h, then z"
+    assert (row["probe"], row["probe_z"]) == (0.2, 0.2)
+
+
+def test_a_supervised_cell_has_an_accuracy_of_its_own_for_any_number_of_classes(tmp_path):
+    noise = torch.Generator().manual_seed(0)
+    for split, count in (("train", 40), ("val", 10), ("test", 20)):
+        for k in range(3):  # brighter and brighter
+            (tmp_path / "photos" / split / "abc"[k]).mkdir(parents=True)
+            for n in range(count):
+                pixels = torch.randint(0, 60, (48, 48, 3), generator=noise) + 90 * k
+                Image.fromarray(pixels.byte().numpy()).save(tmp_path / "photos" / split / "abc"[k] / f"{n}.png")
+    cell = next(cell for cell in STUDIES["color"](0) if cell.data == "photos" and "supervised" in cell.key)
+    cell = replace(cell, settings=replace(cell.settings, batch_size=32, epochs=12.0, color_strength=0.1, gray_p=0.0))
+    row = run_cell(cell, str(tmp_path / "photos"))[0]
+    assert row["accuracy"] > 0.6
+    assert json.loads(row["settings"])["head_dim"] == 3
+    assert "pairs_found" not in row
+    name, digest = row["source"].split()
+    assert (name, len(digest)) == ("photos", 12)
+
+
+def test_cells_train_with_the_loss_that_they_name(tiny_study, monkeypatch):
+    losses = []
+    real = findings.pretrain
+    monkeypatch.setattr(findings, "pretrain", lambda *a, loss, **how: losses.append(loss) or real(*a, loss=loss, **how))
+    for l2 in (True, False):
+        run_cell(replace(tiny_study(0)[0], l2=l2))
+    assert losses == [None, unnormalized_nt_xent]
+    assert [cell.l2 for cell in STUDIES["temperature"](0)] == [cell.about["L2"] == "yes"
+                                                              for cell in STUDIES["temperature"](0)]
+    added = {cell.about["added"]: cell.settings for cell in STUDIES["knowledge"](0)}
+    assert [(s.rotate_p, s.noise_p, s.sobel_p) for s in added.values()] == [(0, 0, 0), (0.75, 0, 0), (0, 0.5, 0),
+                                                                           (0, 0, 0.5)]
+
+
+def test_the_estimate_is_this_machines(tiny_study):
+    row = {"data": "shapes", "settings": json.dumps({"epochs": 1}), "images": 100, "minutes": 6.0}
+    here, there = row | {"hardware": findings.hardware()}, row | {"hardware": "another", "minutes": 1000.0}
+    assert findings._estimate([tiny_study(0)[0]], [here, there], 1) == pytest.approx(6.0 * 128 / 100)
 
 
 def test_knowledge_asks_balanced_questions_of_changed_images():
@@ -145,7 +219,9 @@ def test_factors_are_cut_into_quarters_by_train():
     cut = [findings._binned(part, train, "hue") for part in (train, test)]
     assert cut[0].labels.bincount().tolist() == [100] * 4
     assert cut[1].factors == {}
-    assert (cut[1].labels[test.factors["hue"] < 0.2] == 0).all()
+    shifted = ImageSet("test", test.images, test.labels, test.classes, {"hue": test.factors["hue"] / 2})
+    borders = train.factors["hue"].quantile(torch.tensor([0.25, 0.5, 0.75]))
+    assert torch.equal(findings._binned(shifted, train, "hue").labels, torch.bucketize(shifted.factors["hue"], borders))
 
 
 def test_neighbors_are_the_nearest_by_cosine():
@@ -160,7 +236,7 @@ def made_rows(study: str) -> list[dict]:
     rows = []
     for seed, data in ((seed, data) for seed in range(3) for data in ("photos", "shapes")):
         def row(probe, seed=seed, data=data, **about):
-            value = (probe + 0.1 * seed) / 100
+            value = (probe + 3 * seed) / 100  # seeds differ more than cells: only differences within a seed tell
             rows.append({"data": data, "seed": seed, "probe": value, "accuracy": value} | about)
         if study == "color":
             for objective, strengths in TABLE_1.items():
@@ -183,7 +259,7 @@ def made_rows(study: str) -> list[dict]:
                 row(z, question=question, added=added, **{"read from": "z"})
         elif study == "batch_epochs":
             for scaling, grid in TABLE_B1.items():
-                for batch, scores in zip(BATCHES, grid, strict=False):
+                for batch, scores in zip(BATCHES if scaling == "linear" else BATCHES[:-1], grid, strict=False):
                     for epochs, score in zip(LENGTHS, scores, strict=True):
                         about = {"batch": str(batch), "epochs": str(epochs)}
                         row(score, objective="contrastive", scaling=scaling, **about)
@@ -199,7 +275,9 @@ def made_rows(study: str) -> list[dict]:
 def test_the_papers_own_figures_agree_with_every_claim(study):
     lines = judge(study, made_rows(study))
     assert {line["claim"] for line in lines} == {claim.text for claim in CLAIMS if claim.study == study}
-    assert {line["verdict"] for line in lines} == {"agrees"}
+    few = {claim.text for claim in CLAIMS if claim.cells == 4}  # four come in the same order by chance
+    assert {line["verdict"] for line in lines if line["claim"] not in few} == {"agrees"}
+    assert {line["verdict"] for line in lines if line["claim"] in few} <= {"undecided"}
     for line in lines:
         if line["paper"].lstrip("+").replace(".", "").isdigit():
             assert line["ours"] == pytest.approx(float(line["paper"]), abs=0.06), line["claim"]
@@ -209,7 +287,11 @@ def test_the_opposite_of_the_paper_disagrees():
     rows = made_rows("temperature")
     for row in rows:
         row["probe"], row["pairs_found"] = 1 - row["probe"], 1 - row["pairs_found"]
-    assert {line["verdict"] for line in judge("temperature", rows)} == {"disagrees"}
+    assert {line["verdict"] for line in judge("temperature", rows) if line["unit"] == "points"} == {"disagrees"}
+    grid = made_rows("batch_epochs")
+    for row in grid:
+        row["probe"] = 1 - row["probe"]
+    assert {line["verdict"] for line in judge("batch_epochs", grid) if line["unit"] != "points"} == {"disagrees"}
 
 
 def test_only_seeds_with_every_cell_are_judged():
@@ -250,6 +332,8 @@ def test_verdicts_follow_the_interval():
     assert verdict(-1, 0.9) == "disagrees"
     assert verdict(1, 1.1) == "undecided"
     assert verdict(1, math.nan) == "undecided", "one seed decides nothing"
+    assert [verdict(rho, 0.05, cells=16) for rho in (0.57, 0.54, -0.57)] == ["agrees", "undecided", "disagrees"]
+    assert verdict(1.0, 0.0, cells=4) == "undecided", "one order of 24"
     assert [verdict(mean, 1, small=True) for mean in (0.5, -0.9, 1.5, 3.5, -3.5)] == [
         "agrees", "agrees", "undecided", "disagrees", "disagrees"]
 
@@ -311,18 +395,27 @@ def test_panels_show_our_means_beside_the_papers_figures(study):
     found, *_ = panels(study, rows)
     ours, paper = ([panel for title, panel in found.items() if title.startswith(start)] for start in
                    ("photos", "ImageNet"))
-    for panel in paper:  # the rows were made from the paper's: means over seeds lie 0.1 above it
+    for panel, our in zip(paper, ours, strict=False):  # made from the paper's: means over seeds lie 3 above it
         for name, curve in panel.items():
-            mine = {place: mean for place, mean, _ in ours[0][_our_name(name)]}
+            mine = {place: mean for place, mean, _ in our[_our_name(name)]}
             shared = [(mine[place], value) for place, value, _ in curve if place in mine]
             if study == "batch_epochs":  # other batches, the same order
                 shared = [(mean, value) for mean, (_, value, _) in zip(mine.values(), curve, strict=False)]
+                if our is ours[1]:  # whose largest batch is the one run of both scalings
+                    shared[-1] = shared[-1][0], TABLE_B1["linear"][3][PAPER_LENGTHS.index(int(name.split()[0]))]
             assert len(shared) >= 4
-            shift = 0 if name == "pairs found" else 0.1
+            shift = 0 if name == "pairs found" else 3
             assert [mean for mean, _ in shared] == pytest.approx([value + shift for _, value in shared])
     if study == "head":
         assert [(place, round(mean, 2)) for place, mean, _ in ours[0]["z = g(h)"]] == [
             ("none", 38.0), ("linear", 48.25), ("nonlinear", 51.25)]
+    if study == "batch_epochs":
+        assert list(found) == ["photos, here", "photos, root scaling", "photos, supervised", "shapes, here",
+                               "ImageNet, Table B.1", "ImageNet, root scaling"]
+        root = found["photos, root scaling"]["2 epochs"]
+        assert [(place, round(mean, 1)) for place, mean, _ in root] == [
+            ("32", 65.8), ("64", 66.8), ("128", 67.3), ("256", 67.0)], "at 256 root scaling has no run of its own"
+        assert {round(mean) for curve in found["photos, supervised"].values() for _, mean, _ in curve} == {79}
 
 
 def _our_name(name: str) -> str:
@@ -356,12 +449,12 @@ def test_the_heat_map_shows_the_table_and_the_views_of_the_pair():
     for row in rows:
         row["neighbors"] = json.dumps([[1, 2, 3, 4]] * 6) if row["data"] == "shapes" else ""
     explorer = CompositionExplorer(rows)
-    assert "shapes, crop then colour: 42.1% ± 5.2%" in explorer.text
-    assert "crop alone 31.1%, colour alone 20.1%" in explorer.text
+    assert "shapes, crop then colour: 45.0% ± 12.4%" in explorer.text
+    assert "crop alone 34.0%, colour alone 23.0%" in explorer.text
     assert explorer.text.endswith("number 1 of 49.")
     before = explorer.image.value
     explorer.press(explorer.again)
     explorer.redraw()
     assert explorer.image.value != before, "other views are drawn"
     explorer.data.value, explorer.first.value, explorer.second.value = "photos", "sobel", "sobel"
-    assert "photos, sobel alone: 20.1%" in explorer.text
+    assert "photos, sobel alone: 23.0%" in explorer.text

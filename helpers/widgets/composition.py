@@ -32,7 +32,7 @@ class CompositionExplorer(Explorer):
         self.data = dropdown("learned from", sources, sources[-1], width=200, label=90)
         self.first = dropdown("first", names, "crop", width=165, label=45)
         self.second = dropdown("then", names, "color", width=165, label=45)
-        self.which = slider("image", 1, 1, 6, 1, width=220, label=50)
+        self.which = slider("image", 1, 1, 5, 1, width=220, label=50)
         self.again = button("draw again", "draw two other views", 110)
         super().__init__([self.data, self.first, self.second, self.which, self.again], height=440)
 
@@ -43,7 +43,7 @@ class CompositionExplorer(Explorer):
         """Return (mean, half width over seeds) of the linear probe for each pair, on the chosen data."""
         found: dict[tuple[str, str], list[float]] = {}
         for row in self.rows:
-            if row["data"] == self.data.value:
+            if row["data"] == self.data.value and row["probe"] != "":  # a run that diverged has none
                 found.setdefault((row["first"], row["second"]), []).append(float(row["probe"]))
         return {pair: mean_interval(values) for pair, values in found.items()}
 
@@ -85,7 +85,7 @@ class CompositionExplorer(Explorer):
         """Draw the image and its two views as training draws them, and return which image it is."""
         shapes = self.data.value == "shapes"
         images = shared(load, "shapes", "test") if shapes else shared(sample_photos, 32)
-        chosen = (self.which.value - 1) % len(images)
+        chosen = self.which.value - 1
         settings = settings_for("laptop", "shapes" if shapes else "cifar10",
                                 one_branch=pair[0] if pair[0] == pair[1] else ",".join(pair))
         views = view_maker(settings)(images.images[[chosen]], torch.Generator().manual_seed(self.seed))
@@ -100,9 +100,10 @@ class CompositionExplorer(Explorer):
     def _neighbors(self, canvas: Canvas, pair: tuple[str, str], image: int) -> None:
         found = next((row["neighbors"] for row in self.rows if row["data"] == self.data.value == "shapes"
                       and (row["first"], row["second"]) == pair and row["neighbors"]), None)
-        canvas.text(500, 222, "nearest neighbours of the image, by h", 15, bold=True)
+        canvas.text(500, 222, "nearest neighbours of the image, by h of the first run", 15, bold=True)
         if not found:
-            canvas.text(500, 250, "(shown where it learned from shapes: every machine has those)", 14, "#555555")
+            canvas.text(500, 250, "shown where it learned from shapes: its photos do not come with the", 14, "#555555")
+            canvas.text(500, 270, "course. (The one above is scikit-learn's, and was not learned from.)", 14, "#555555")
             return
         train, test = (shared(load, "shapes", split) for split in ("train", "test"))
         own = int(test.labels[image])

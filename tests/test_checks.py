@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from scipy import stats
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from helpers.augmentations import color_jitter, rotate
@@ -470,11 +471,32 @@ def test_answers_in_half_precision_pass(name):
 
 
 @pytest.mark.parametrize(("name", "wrong"), [
-    ("choose_option", lambda r, s: max((o for o in "12345" if np.mean(
+    ("choose_option", lambda r, s: max((o for o in sorted({x["option"] for x in r}) if np.mean(
         [float(x["seconds"]) for x in r if x["option"] == o]) <= s), key=lambda o: np.median(
             [float(x["val_accuracy"]) for x in r if x["option"] == o]))),
     ("choose_option", lambda r, s: np.array(["2", "3"])),
+    ("choose_option", lambda r, s: grouped_option([row for row in r if row["option"].isdigit()], s)),
     ("freeze", lambda f: nn.Identity()), ("freeze", lambda f: f[:2].eval().requires_grad_(False)),
+    ("freeze", lambda f: [m.eval() for m in f.children() if isinstance(m, nn.BatchNorm2d)] or
+     f.requires_grad_(False)),
+    ("probe_accuracy", lambda f, a, v, t, s: loops_probe(f, a, v, t, (0.01, 0.1, 1, 10))),
+    ("choose_labels", lambda y, n, s: loops_labels(y, 4, s)), ("choose_labels", lambda y, n, s: [
+        row for k in range(3) for row in (y == k).nonzero()[s:s + n, 0].tolist()]),
+    ("nt_xent", lambda z, t: nt_xent(z, t) if len(z) % 4 == 0 else nt_xent(z, t, "odd")),
+    ("nt_xent", lambda z, t: F.cross_entropy((similar := loops_similarity(z.float())).masked_fill(
+        similar > 0.999, -math.inf) / t, torch.arange(len(z)).roll(len(z) // 2))),
+    ("contrastive_top1", lambda z: (loops_similarity(z).topk(2).indices[:, 1]
+                                    == torch.arange(len(z)).roll(len(z) // 2)).float().mean()),
+    ("contrastive_top1", lambda z: (loops_similarity(z).fill_diagonal_(-1).argmax(1)
+                                    == torch.arange(len(z)).roll(len(z) // 2)).float().mean()),
+    ("contrastive_top1", lambda z: round(float(loops_top1(z)), 2)),
+    ("knn_predict", lambda b, y, q, k: F.one_hot(torch.as_tensor(loops_knn(b, y, q, k)).clamp(max=9), 10).argmax(1)),
+    ("knn_predict", lambda b, y, q, k: torch.tensor(loops_knn(b, y, q, k)).squeeze()),
+    ("verdict", lambda d, t: "agrees" if np.mean(d) >= t * stats.sem(d) else loops_verdict(d, t)),
+    ("verdict", lambda d, t: loops_verdict(d, {3: 4.3, 4: 3.18}.get(len(d), 2.78))),
+    ("rotation_task", lambda x: (loops_rotation(x)[0], torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])[:len(x)])),
+    ("two_views", lambda x, a: torch.cat([a(x), a(x)]).reshape(2 * len(x), *x.shape[1:])),
+    ("best_pair", lambda t, n: loops_pair(torch.stack([t * t.T] * 2).mean(0), n)),
     ("knn_predict", lambda b, y, q, k: loops_knn(b, y, q, 5)),
     ("lr_factor", lambda s, w, t: min((s + 1) / (w + 1), 0.5 * (1 + math.cos(math.pi * (s - w) / (t - w))))),
     ("nt_xent", lambda z, t: F.cross_entropy((loops_similarity(z.float()) / t).fill_diagonal_(-9),
@@ -486,6 +508,50 @@ def test_answers_in_half_precision_pass(name):
     ("partner", lambda k, N: k + N if k < N else None), ("choose_labels", lambda y, n, s: list(range(len(y))))])
 def test_what_is_nearly_right_does_not_pass(name, wrong):
     assert not check(name, wrong).passed
+
+
+@pytest.mark.parametrize(("name", "answer", "mistake"), [
+    ("nt_xent", lambda z, t: -torch.log((e := torch.exp(z.float() @ z.float().T / t)).diagonal(len(z) // 2).repeat(
+        2) / (e.sum(1) - e.diagonal())).mean(), "the rows are not normalised"),  # overflows where logsumexp does not
+    ("nt_xent_loops", lambda z, t: np.mean([
+        -math.log(math.exp(s[(i + len(s) // 2) % len(s)] / t) / sum(math.exp(each / t) for each in s))
+        for i, s in enumerate(loops_similarity(z.float()).tolist())]), "self-similarity is not masked"),
+    ("nt_xent", lambda z, t: F.cross_entropy((F.normalize(z, dim=1) @ F.normalize(z, dim=1).T @ torch.eye(len(z))) / t,
+                                             torch.arange(len(z)).roll(len(z) // 2)), "self-similarity is not masked"),
+    ("lr_factor", lambda s, w, t: (up := (s + 1) / w) and (up if s < w else where_schedule(s, w, t)),
+     "the warm-up is over one step early"),
+    ("best_pair", lambda t, n: tuple(n[k] for k in divmod(int(((t + t.T) / 2).argmax()), len(n))),
+     "the diagonal is taken for a pair"),
+    ("two_views", lambda x, a: (a(x), a(x)), "two tensors instead of one"),
+    ("verdict", lambda d, t: loops_verdict(d, 4.3), "always the factor of three values")])
+def test_a_mistake_has_its_name_also_where_it_breaks(name, answer, mistake):
+    assert check(name, answer).mistake == mistake
+
+
+@pytest.mark.parametrize(("name", "answer", "told"), [
+    ("verdict", lambda d, t: "agrees" if loops_verdict(d, t) == "agrees" else None, "nothing comes back. Is there"),
+    ("rotation_task", lambda x: (torch.rot90(loops_rotation(x)[0], 1, (2, 3)), torch.arange(len(x)) % 4), " at [0, 0"),
+    ("nt_xent", lambda z, t: nt_xent(z, t) + (z - z.detach()).sum(), "of the gradient: "),
+    ("choose_labels", lambda y, n, s: [loops_labels(y, n, s)], "instead of one row"),
+    ("choose_option", lambda r, s: 2, "A number came back where a text is wanted")])
+def test_what_is_told_is_what_differs(name, answer, told):
+    message = check(name, answer).message
+    assert told in message
+    assert "labels [0, 1" not in message, "which are right"
+
+
+@pytest.mark.parametrize("name", ["nt_xent", "nt_xent_loops"])
+def test_a_loss_in_a_box_is_the_same_loss(name):
+    assert check(name, lambda z, t: loops_nt_xent(z, t).reshape(1, 1)).passed
+
+
+def test_a_probe_may_be_written_with_scikit_learn():
+    def probe(fit, train, val, test, strengths):
+        scaler = StandardScaler().fit(train[0])
+        fitted = [fit(scaler.transform(train[0]), train[1].numpy(), strength) for strength in strengths]
+        best = max(fitted, key=lambda predict: (predict(scaler.transform(val[0])) == val[1]).sum())
+        return (best(torch.tensor(scaler.transform(test[0]))) == test[1]).double().mean()
+    assert check("probe_accuracy", probe).passed
 
 
 def test_an_answer_that_changes_its_arguments_does_not_spoil_the_next_check():

@@ -1,5 +1,4 @@
-"""What an exercise is, and how an answer is checked: by what it computes, beside the right values and known "
-"mistakes'."""
+"""What an exercise is, and how an answer is checked: by what it computes, beside the right values and the mistakes'."""
 
 import copy
 import html
@@ -104,7 +103,7 @@ def examine(exercise: Exercise, answer: Callable) -> Feedback:
 
 def _examine(exercise: Exercise, answer: Callable) -> Feedback:
     until = time.monotonic() + SECONDS
-    seen, first = [], None
+    seen, first, empty = [], None, []
     for case in exercise.cases:
         expected = _seen(exercise, exercise.right, case, 10 * SECONDS)
         try:
@@ -114,26 +113,35 @@ def _examine(exercise: Exercise, answer: Callable) -> Feedback:
             return Feedback(False, None, f"With {case.words}, it did not come back within {SECONDS:g} s and was "
                                          f"stopped. Does a loop never end?")
         except NotDone:
-            return Feedback(False, None, NOT_DONE)
+            found = None
+        except NotHere:
+            seen.append(NOT_HERE)
+            continue
         except Exception as error:
             found = Raised(type(error).__name__, " ".join(str(error).split()))
-        if _nothing(found):
-            return Feedback(False, None, NOT_DONE)
-        if isinstance(found, list) and any(map(_nothing, found)):
-            return Feedback(False, None, f"With {case.words}, nothing comes back for some of them. Is there a way "
-                                         f"through without a return?")
+        if _nothing(found) or (isinstance(found, list) and any(map(_nothing, found))):
+            empty.append((case, found))
         seen.append(found)
-        if first is None and not same(seen[-1], expected, case.tolerance):
-            first = case, seen[-1], expected
+        if first is None and not same(found, expected, case.tolerance):
+            first = case, found, expected
+    if len(empty) == len(exercise.cases) and all(_nothing(found) for _, found in empty):
+        return Feedback(False, None, NOT_DONE)
+    if empty:
+        case, found = empty[0]
+        some = "" if _nothing(found) else " for some of them"
+        return Feedback(False, None, f"With {case.words}, nothing comes back{some}. Is there a way through without a "
+                                     f"return?")
     if first is None:
-        tried = "; ".join(dict.fromkeys(case.words for case in exercise.cases))
+        words = list(dict.fromkeys(case.words for case in exercise.cases))
+        tried = "; ".join(words[:5]) + (f"; and {len(words) - 5} more" if len(words) > 5 else "")
         said = _remark(exercise, answer)
         return Feedback(True, None, f"Right. Tried: {tried}." + (f"\n{said}" if said else ""))
     case, found, expected = first
-    told = f"With {case.words}: yours gives {_short(found)}; expected {_short(expected)}."
-    until = time.monotonic() + SECONDS
+    yours, right = _differing(found, expected, case.tolerance)
+    told = f"With {case.words}: yours gives {yours}; expected {right}."
+    until, broken = time.monotonic() + SECONDS, list(map(_broken, seen))
     for mistake in exercise.mistakes:
-        if time.monotonic() < until and _computes(exercise, mistake.wrong, seen):
+        if time.monotonic() < until and _computes(exercise, mistake.wrong, seen, broken):
             return Feedback(False, mistake.name, f"{told}\nThis looks like: {mistake.name}. {mistake.question}")
     return Feedback(False, None, f"{told}\n{_look(found, expected)}")
 
@@ -171,6 +179,10 @@ class NotDone(Exception):
     """Raised by an `observe` where the answer returned nothing."""
 
 
+class NotHere(Exception):
+    """Raised by an `observe` where this machine cannot do what the answer asks for, which may be right."""
+
+
 @dataclass(frozen=True)
 class Raised:
     """What is seen of a call that raised an error; two of one kind are the same."""
@@ -185,16 +197,39 @@ class Raised:
         return hash(self.kind)
 
 
-def _computes(exercise: Exercise, wrong: Callable, seen: Sequence) -> bool:
-    """Tell whether a mistake gives what was seen in every case."""
-    for case, found in zip(exercise.cases, seen, strict=True):
+NOT_HERE = Raised("NotHere")
+
+
+def _computes(exercise: Exercise, wrong: Callable, seen: Sequence, broken: list[bool]) -> bool:
+    """Tell whether a mistake gives what was seen: in every case, or in all where numbers came and in a wrong one.
+
+    Two ways to the same mistake may differ in where they overflow, raise, or lose the gradient.
+    """
+    everywhere, telling = True, False
+    for case, found, excused in zip(exercise.cases, seen, broken, strict=True):
         try:
-            made = _seen(exercise, wrong, case, SECONDS)
+            made = _seen(exercise, wrong, case, SECONDS) if found != NOT_HERE else NOT_HERE
         except Exception as error:
             made = Raised(type(error).__name__)
-        if not same(found, made, case.tolerance):
+        if NOT_HERE in (found, made):
+            continue
+        if isinstance(found, dict) and isinstance(made, dict) and found.get("gradient") == "none":
+            made = made | {"gradient": "none"}
+        if same(found, made, case.tolerance):
+            telling |= not same(found, _seen(exercise, exercise.right, case, 10 * SECONDS), case.tolerance)
+        elif excused:
+            everywhere = False
+        else:
             return False
-    return True
+    return everywhere or telling
+
+
+def _broken(found) -> bool:
+    """Tell whether a call raised, or gave a number that is not finite."""
+    if isinstance(found, dict):
+        return any(map(_broken, found.values()))
+    numbers = as_numbers(found)
+    return isinstance(found, Raised) or (numbers is not None and not numbers.isfinite().all())
 
 
 def same(found, expected, tolerance: float = 1e-4) -> bool:
@@ -229,10 +264,11 @@ def as_numbers(value) -> Tensor | None:
     if value is None or isinstance(value, (str, bytes, dict, Raised)):
         return None
     try:
-        if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
+        if isinstance(value, (list, tuple)) and any(issubclass(kind, Tensor) for kind in set(map(type, value))):
             value = torch.stack([torch.as_tensor(each) for each in value])
         if not isinstance(value, Tensor):
-            value = np.ascontiguousarray(value) if np.ndim(value) else np.asarray(value)
+            value = np.asarray(value)
+            value = np.ascontiguousarray(value) if value.ndim else value
             value = torch.from_numpy(value.astype(np.float64) if value.dtype == object else value)
         value = value.detach().cpu()
         return None if value.is_complex() else value.to_dense().to(torch.float64)
@@ -240,14 +276,30 @@ def as_numbers(value) -> Tensor | None:
         return None
 
 
-def _look(found, expected) -> str:
+def _differing(found, expected, tolerance: float) -> tuple[str, str]:
+    """Return both in a few words: of several things those that differ; of numbers that read alike the first such."""
+    if isinstance(expected, dict) and isinstance(found, dict) and found.keys() == expected.keys():
+        pairs = {name: _differing(found[name], expected[name], tolerance) for name in expected
+                 if not same(found[name], expected[name], tolerance)}
+        return tuple(", ".join(f"{name} {pair[k]}" for name, pair in pairs.items())[:500] for k in (0, 1))
+    yours, right = _short(found), _short(expected)
+    a, b = as_numbers(found), as_numbers(expected)
+    if yours == right and a is not None and b is not None and a.shape == b.shape and a.ndim:
+        place = tuple((~torch.isclose(a, b, rtol=tolerance, atol=tolerance)).nonzero()[0].tolist())
+        return f"{a[place]:.6g} at {list(place)}", f"{b[place]:.6g} there"
+    return yours, right
+
+
+def _look(found, expected, of: str = "") -> str:
     """Return a question about what can be seen from outside, where no known mistake computes this."""
     if isinstance(expected, dict) and isinstance(found, dict):  # the first thing that is not as it should be
         name = next((name for name in expected if name in found and not same(found[name], expected[name])), None)
         if name is not None:
-            return _look(found[name], expected[name])
+            return _look(found[name], expected[name], f" of the {name}")
     if isinstance(found, Raised):
         return "An error is not an answer: which line raised it, and what was it given? Numbers, texts, which shape?"
+    if isinstance(expected, str) and as_numbers(found) is not None:
+        return "A number came back where a text is wanted. Read the docstring again: what should come back?"
     if isinstance(expected, (str, tuple, dict)):
         return "No known mistake gives this. Read the docstring again, or ask for a hint."
     a, b = as_numbers(found), as_numbers(expected)
@@ -261,8 +313,8 @@ def _look(found, expected) -> str:
     where = ""
     if a.ndim and wrong.any():
         place = tuple(wrong.nonzero()[0].tolist())
-        where = (f" First at {list(place)}: {a[place]:.4g} instead of {b[place]:.4g}; {wrong.float().mean():.0%} of "
-                 f"the numbers differ.")
+        where = (f" First at {list(place)}{of}: {a[place]:.4g} instead of {b[place]:.4g}; {wrong.float().mean():.0%} "
+                 f"of the numbers differ.")
     return f"No known mistake gives these values.{where} Try it on the smallest case by hand, or ask for a hint."
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from helpers.checks.exercise import Case, Exercise, Mistake, NotDone
+from helpers.checks.exercise import Case, Exercise, Mistake, NotDone, NotHere
 from helpers.losses import cosine_similarity, nt_xent, positive_index
 
 
@@ -19,17 +19,22 @@ def _observe(function, z: Tensor, temperature: float) -> dict:
     if loss is None or loss is ...:
         raise NotDone
     gradient = torch.autograd.grad(loss, z, allow_unused=True)[0] if _has_gradient(loss) else None
+    loss = loss.reshape(()) if isinstance(loss, Tensor) and loss.numel() == 1 else loss  # in a box, it is the same
     return {"loss": loss, "gradient": "none" if gradient is None else gradient}
 
 
 def _in_half_precision(function, z: Tensor, temperature: float) -> dict:
     """Asked for the value only; what half precision does not have on this machine is nobody's mistake."""
     try:
-        return {"loss": function(z.clone(), temperature)}
+        loss = function(z.clone(), temperature)
     except (RuntimeError, ValueError, TypeError) as error:
         if "overflow" in str(error):
             raise
-        return {"loss": nt_xent(z, temperature)}
+        function(z.float(), temperature)  # what fails here, too, is another matter
+        raise NotHere from error
+    if loss is None or loss is ...:
+        raise NotDone
+    return {"loss": loss.reshape(()) if isinstance(loss, Tensor) and loss.numel() == 1 else loss}
 
 
 def _has_gradient(loss) -> bool:
@@ -83,6 +88,10 @@ def _large_number(z: Tensor, t: float) -> Tensor:
     return _loss(logits.masked_fill(torch.eye(len(z), dtype=torch.bool), -9e15).float())
 
 
+def _own_place(z: Tensor, t: float) -> Tensor:
+    return F.cross_entropy(_logits(z, t), torch.arange(len(z) // 2).repeat(2))
+
+
 def _first_views_only(z: Tensor, t: float) -> Tensor:
     n = len(z) // 2
     return F.cross_entropy(_logits(z, t)[:n], positive_index(len(z))[:n])
@@ -121,6 +130,7 @@ def _z(n: int, d: int, seed: int) -> Tensor:
 
 CASES = (Case((_z(2, 3, 0), 0.5), "two images, τ 0.5"), Case((_z(4, 6, 1), 0.1), "four images, τ 0.1"),
          Case((torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]), 0.02), "views far apart, τ 0.02"),
+         Case((torch.eye(3, 4).repeat(2, 1), 0.5), "three images whose views are equal"),
          Case((_z(3, 4, 2).half(), 0.5), "three images in half precision", 2e-2))
 MISTAKES = (
     Mistake("self-similarity is not masked", "With whom is each view compared in the denominator? Is one of them the "
@@ -133,6 +143,7 @@ MISTAKES = (
             "similarities larger or smaller?", lambda z, t: _loss(_logits(z, 1 / t))),
     Mistake("columns are normalised instead of rows", "Along which axis does one projection lie?",
             lambda z, t: _unnormalized(F.normalize(z.float(), dim=0), t)),
+    Mistake("divided by τ twice", "How often does τ come into your logits?", lambda z, t: _loss(_logits(z, t) / t)),
     Mistake("the temperature is left out", "Where does τ come into your logits?",
             lambda z, t: _loss(cosine_similarity(z.float()).fill_diagonal_(-math.inf))),
     Mistake("masked with 0 instead of −∞", "What is e to the power of 0? Is a logit of 0 left out of a softmax?",
@@ -145,6 +156,12 @@ MISTAKES = (
             "like itself. Against how many is each compared in yours?", _cross_views),
     Mistake("first views only", "The second views are anchors too: over how many rows is the mean taken?",
             _first_views_only),
+    Mistake("second views only", "The first views are anchors too: over how many rows is the mean taken?",
+            lambda z, t: _first_views_only(z.roll(len(z) // 2, 0), t)),
+    Mistake("half of the anchors, divided by all", "It is half of what one half of the views give. How many anchors "
+            "are summed, and how many divide?", lambda z, t: _first_views_only(z, t) / 2),
+    Mistake("the partner's number is wrong for the first half", "Which row is the partner of row 0: row 0, or row N? "
+            "(A class that is masked has an infinite loss.)", _own_place),
     Mistake("the sum instead of the mean", "What happens to your loss when the batch gets twice as large?",
             lambda z, t: _loss(_logits(z, t), "sum")),
     Mistake("divided by N instead of 2N", "It is exactly twice the expected value. (Google's code does so on purpose: "

@@ -33,7 +33,8 @@ def _all_by_the_first(images: Tensor):
 
 ROTATION = Exercise(
     "rotation_task", "01", _rotation_task, observe=_turned,
-    cases=(Case((torch.rand(6, 3, 4, 4, generator=torch.Generator().manual_seed(0)),), "six pictures of 4 x 4 pixels"),
+    cases=(Case((torch.rand(10, 3, 4, 4, generator=torch.Generator().manual_seed(0)),), "ten pictures of 4 x 4 "
+                "pixels"),
            Case((torch.rand(3, 3, 5, 5, generator=torch.Generator().manual_seed(1)),), "three pictures of 5 x 5 "
            "pixels")),
     mistakes=(
@@ -84,6 +85,12 @@ def _one_channel(images: Tensor, hidden: Tensor) -> Tensor:
     return masked
 
 
+def _over_colors(images: Tensor, hidden: Tensor) -> Tensor:
+    side = images.shape[2] // hidden.shape[1]
+    pixels = hidden.repeat_interleave(side, 1).repeat_interleave(side, 2)
+    return torch.where(pixels, torch.tensor(0.5), images)  # (N, H, W) against (N, 3, H, W): where N is 3
+
+
 def _hidden(n: int, patches: int, seed: int) -> Tensor:
     return torch.rand(n, patches, patches, generator=torch.Generator().manual_seed(seed)) < 0.4
 
@@ -106,6 +113,8 @@ MASK = Exercise(
         Mistake("one pixel of each patch", "How many pixels does a patch have, and how many are hidden in yours?",
                 _one_pixel),
         Mistake("only red is hidden", "What can still be seen in the other two channels?", _one_channel),
+        Mistake("the mask meets the colours, not the pictures", "Which axis of the images does the first axis of your "
+                "mask meet, counted from the last one?", _over_colors),
         Mistake("black instead of grey", "What value should hidden pixels have?", lambda x, m: _mask(x, m, 0.0)),
         Mistake("nothing is hidden", "Is the result of your last step what comes back?", lambda x, m: x)),
     hints=("Two steps: make the mask as large as the picture, then put 0.5 where it is True.",

@@ -63,6 +63,10 @@ PARTNER = Exercise(
                 lambda k, N: (k + 1) % (2 * N)),
         Mistake("half of the rows are wrong: only the first views", "Rows 0 to N - 1 are right. Where is the partner "
                 "of row N?", lambda k, N: k + N if k < N else k),
+        Mistake("row N is counted to the first half", "Rows 0 to N − 1 are the first views. To which half does row N "
+                "belong?", lambda k, N: k + N if k <= N else k - N),
+        Mistake("^ is not a power, and not a sum", "In Python k ^ N compares the bits of both. Which operation goes N "
+                "rows on?", lambda k, N: k ^ N),
         Mistake("it goes below 0", "Where does row 0 find its partner: N rows down, or N rows up?",
                 lambda k, N: k - N)),
     hints=("Write the rows of N = 3 on paper: a1 b1 c1 a2 b2 c2. How far is it from a1 to a2? And from a2 back to a1?",

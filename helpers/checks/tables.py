@@ -27,8 +27,8 @@ def _rows(*values) -> list[dict]:
 
 
 # Of unequal numbers of rows, mixed, with means that are no medians.
-_TABLE = _rows(("3", 1, 0.60, 0.61), ("1", 50, 0.86, 0.10), ("2", 3, 0.74, 0.98), ("4", 9, 0.50, 0.58),
-               ("3", 1, 0.81, 0.60), ("5", 5, 0.60, 0.50), ("2", 3, 0.64, 0.97), ("1", 52, 0.85, 0.12),
+_TABLE = _rows(("scratch", 1, 0.60, 0.61), ("1", 50, 0.86, 0.10), ("2", 3, 0.74, 0.98), ("4", 9, 0.50, 0.58),
+               ("scratch", 1, 0.81, 0.60), ("5", 5, 0.60, 0.50), ("2", 3, 0.64, 0.97), ("1", 52, 0.85, 0.12),
                ("4", 9, 0.74, 0.57),
                ("2", 24, 0.78, 0.99), ("1", 78, 0.75, 0.11), ("4", 9, 0.74, 0.56), ("4", 9, 0.78, 0.59))
 
@@ -65,6 +65,8 @@ OPTION = Exercise(
                 "take?", lambda r, s: _option(r, s, cost=_total)),
         Mistake("accuracies are summed, not averaged", "Which option profits from having more rows?",
                 lambda r, s: _option(r, s, score=_total)),
+        Mistake("dear rows are left out before the mean is taken", "The budget is for the option's mean: do rows fall "
+                "out of yours one by one?", lambda r, s: _option([row for row in r if float(row["seconds"]) <= s], s)),
         Mistake("the worst is taken", "max or min?", lambda r, s: _option(r, s, best=min)),
         Mistake("the most expensive within the budget is taken", "Is what costs more always better?",
                 lambda r, s: _option(r, s, "seconds"))),
@@ -84,6 +86,8 @@ def _pair(function, table: Tensor, names: list[str]) -> str:
     answer = function(table, names)
     if answer is None or answer is ...:
         raise NotDone
+    if isinstance(answer, set) and len(answer) == 1:
+        answer = [*answer, *answer]
     if isinstance(answer, str) or not hasattr(answer, "__iter__") or len(answer) != 2 or any(
             str(name) not in names for name in answer):
         return "something else than two of the names"
@@ -91,9 +95,9 @@ def _pair(function, table: Tensor, names: list[str]) -> str:
 
 
 def _at(pick):
-    def wrong(table: Tensor, names: list[str]) -> set:
+    def wrong(table: Tensor, names: list[str]) -> tuple:
         row, column = divmod(int(pick(table)), len(names))
-        return {names[row], names[column]}
+        return names[row], names[column]
     return wrong
 
 
@@ -120,12 +124,16 @@ BEST_PAIR = Exercise(
     "best_pair", "06", _best_pair, observe=_pair,
     cases=(Case((_FIRST, ["crop", "cutout", "color", "sobel"]), "a table of four transforms"),
            Case(_composition(5, 7), "a table of seven transforms"), Case(_composition(11, 6), "a table of six "
-           "transforms")),
+           "transforms"), Case(_composition(4, 6), "another table of six transforms")),
     mistakes=(
         Mistake("the diagonal is taken for a pair", "What was trained in a cell on the diagonal: two transforms, or "
                 "one?", _at(lambda t: ((t + t.T) / 2).argmax())),
         Mistake("one order only", "Crop then colour, and colour then crop, are the same two transforms. What is their "
                 "mean?", _at(lambda t: _off_diagonal(t).argmax())),
+        Mistake("only the cells below the diagonal are read", "Each pair was trained in both orders. Where is the "
+                "other one?", _at(lambda t: (t + 1).tril(-1).argmax())),
+        Mistake("only the cells above the diagonal are read", "Each pair was trained in both orders. Where is the "
+                "other one?", _at(lambda t: (t + 1).triu(1).argmax())),
         Mistake("the worst pair", "argmax or argmin?", _at(lambda t: _off_diagonal((t + t.T) / 2, 9.0).argmin())),
         Mistake("the two best single transforms", "Do two good ones make the best pair? Look at the cell that holds "
                 "both.", _best_single_two),
@@ -139,13 +147,14 @@ BEST_PAIR = Exercise(
            "remainder."))
 
 
-def _verdict(differences: list[float], t: float, spread=None, by_root: bool = True, factor: bool = True) -> str:
+def _verdict(differences: list[float], t: float, spread=None, by_root: bool = True, factor: bool = True,
+             middle=torch.mean) -> str:
     values = torch.tensor(differences, dtype=torch.float64)
     width = (values.std() if spread is None else spread(values)) * (t if factor else 1)
     width = width / len(values) ** 0.5 if by_root else width
-    if values.mean() - width > 0:
+    if middle(values) - width > 0:
         return "agrees"
-    return "disagrees" if values.mean() + width < 0 else "undecided"
+    return "disagrees" if middle(values) + width < 0 else "undecided"
 
 
 def _signs(differences: list[float], t: float) -> str:
@@ -169,7 +178,10 @@ VERDICT = Exercise(
     cases=tuple(Case((list(values), t), f"differences {', '.join(f'{v:g}' for v in values)} with t = {t}")
                 for values, t in (((0.3, 0.6, 0.1), 4.3), ((-2.8, -3.4, -0.8, -1.5), 3.18), ((3.0, 3.4, 2.8), 4.3),
                                   ((-1.5, 0.0, -1.4, -2.1), 3.18), ((0.3, -0.2, 0.5), 4.3),
-                                  ((-1.5, -1.9, -0.9, -1.7), 3.18))),
+                                  ((-1.5, -1.9, -0.9, -1.7), 3.18), ((-2.2, -0.9, -2.0, -1.9, 2.5), 2.13),
+                                  ((1.8, 2.5, 3.7, 1.9, 1.4), 2.78), ((0.0, 0.0, 0.0), 4.3),
+                                  ((3.0, 3.1, 0.9, 1.4), 3.18),
+                                  ((-1.3, 4.6, 3.7, 3.7, 2.0), 2.13))),
     mistakes=(
         Mistake("the mean alone decides", "How sure are you of a mean of three numbers? Where does their spread come "
                 "in?", lambda d, t: _verdict(d, t, lambda v: torch.tensor(0.0))),
@@ -183,6 +195,14 @@ VERDICT = Exercise(
                 "standard deviation?", lambda d, t: _verdict(d, t, lambda v: v.std(correction=0))),
         Mistake("the variance instead of the standard deviation", "Which of the two has the unit of the values?",
                 lambda d, t: _verdict(d, t, lambda v: v.var())),
+        Mistake("always the factor of three values", "How many differences are there this time, and which t was given?",
+                lambda d, t: _verdict(d, 4.3)),
+        Mistake("divided by n instead of its root", "Four times as many values halve the error of a mean. What do they "
+                "do in yours?", lambda d, t: _verdict(d, t / len(d) ** 0.5)),
+        Mistake("divided by the root of n − 1", "n − 1 belongs to the standard deviation. By what is that divided?",
+                lambda d, t: _verdict(d, t * (len(d) / (len(d) - 1)) ** 0.5)),
+        Mistake("the median instead of the mean", "The interval lies around the mean: what is yours around?",
+                lambda d, t: _verdict(d, t, middle=lambda v: v.median())),
         Mistake("agrees and disagrees are swapped", "The interval lies above 0: who is right, the paper or its "
                 "opposite?", _turned),
         Mistake("nothing ever disagrees", "What do you say when the whole interval lies below 0?", _no_disagreement),

@@ -51,12 +51,14 @@ def _pairs(n: int, noise: float, seed: int) -> Tensor:
 
 TOP1 = Exercise(
     "contrastive_top1", "04", lambda z: _share(_top1(z)),
-    cases=(Case((_pairs(12, 0.8, 0),), "twelve images whose views differ a lot"),
+    cases=(Case((_pairs(11, 0.8, 0),), "eleven images whose views differ a lot"),
            Case((_pairs(20, 0.5, 1),), "twenty images whose views differ less"),
            Case((torch.tensor([[1, 0], [-1, 0.5], [-0.1, 1], [-1, -0.5]]),), "two images, one of whose pairs has a "
                 "negative cosine"),
            Case((torch.tensor([[1, 0], [0, 1], [-1, 0.1], [0.1, 1]]),), "two images, one of whose pairs is nearly "
-                "opposite"), Case((torch.tensor([[1.0, 0], [-1, 0.1]]),), "one image")),
+                "opposite"), Case((torch.tensor([[1.0, 0], [-1, 0.1]]),), "one image"),
+           Case((torch.eye(3).repeat(2, 1),), "three images whose views are equal"),
+           Case((torch.tensor([[1.0, 0], [-1, 0]]),), "one image whose views are opposite")),
     mistakes=(
         Mistake("a view may choose itself", "To what is every row most similar, if nothing forbids it?",
                 lambda z: _share(_top1(z, None))),
@@ -95,19 +97,30 @@ def _bank(seed: int, k: int = 5) -> tuple:
     """Return a bank, labels, queries and k where each known mistake changes some answers, and no vote is a tie."""
     generator = torch.Generator().manual_seed(seed)
     centers = torch.randn(5, 6, generator=generator)
-    labels = torch.arange(45) % 5
-    bank = (centers[labels] + torch.randn(45, 6, generator=generator)) * torch.rand(45, 1, generator=generator) * 4
+    kind = torch.arange(45) % 5
+    labels = torch.tensor([0, 3, 11, 20, 40])[kind]  # of many classes only these are in the bank
+    bank = (centers[kind] + torch.randn(45, 6, generator=generator)) * torch.rand(45, 1, generator=generator) * 4
     asked = (centers[torch.arange(60) % 5] + torch.randn(60, 6, generator=generator)) * 2
     nearest = (F.normalize(asked, dim=1) @ F.normalize(bank, dim=1).T).topk(k, dim=1).indices
-    votes = F.one_hot(labels[nearest], 5).sum(1).sort(dim=1).values
+    votes = F.one_hot(labels[nearest], 41).sum(1).sort(dim=1).values
     clear = votes[:, -1] > votes[:, -2]
     return bank, labels, asked[clear], k
 
 
+def _one_query() -> tuple:
+    bank, labels, queries, k = _bank(0)
+    return bank, labels, queries[:1], k
+
+
 def _weighted(bank: Tensor, labels: Tensor, queries: Tensor, k: int) -> Tensor:
     cosine, nearest = (F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T).topk(k, dim=1)
-    votes = torch.zeros(len(queries), 5).scatter_add_(1, labels[nearest], (cosine / 0.1).exp())
+    votes = torch.zeros(len(queries), 41).scatter_add_(1, labels[nearest], (cosine / 0.1).exp())
     return votes.argmax(dim=1)
+
+
+def _by_cosine(bank: Tensor, labels: Tensor, queries: Tensor, k: int) -> Tensor:
+    cosine, nearest = (F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T).topk(k, dim=1)
+    return torch.zeros(len(queries), 41).scatter_add_(1, labels[nearest], cosine).argmax(dim=1)
 
 
 def _euclidean(bank: Tensor, labels: Tensor, queries: Tensor, k: int) -> Tensor:
@@ -122,7 +135,8 @@ def _dot(bank: Tensor, labels: Tensor, queries: Tensor, k: int) -> Tensor:
 KNN = Exercise(
     "knn_predict", "04", _knn,
     cases=(Case(_bank(0), "45 labelled vectors of five classes, k = 5"),
-           Case(_bank(1, 7), "another 45 labelled vectors, k = 7"), Case(_bank(2, 3), "yet others, k = 3")),
+           Case(_bank(3, 7), "another 45 labelled vectors, k = 7"), Case(_bank(2, 3), "yet others, k = 3"),
+           Case(_one_query(), "a single query, k = 5")),
     mistakes=(
         Mistake("the farthest ones vote", "Is the most similar vector the one with the largest or the smallest cosine?",
                 lambda b, y, q, k: _knn(b, y, q, k, largest=False)),
@@ -140,6 +154,7 @@ KNN = Exercise(
                 "functions counts?", lambda b, y, q, k: _votes(b, y, q, k).median(dim=1).values),
         Mistake("nearer ones count for more", "Here each neighbour has one voice, however near it is.",
                 lambda b, y, q, k: _weighted(b, y, q, k)),
+        Mistake("similar ones count for more", "Here each neighbour has one voice, however similar it is.", _by_cosine),
         Mistake("always five neighbours", "How many neighbours vote when k is 3?", lambda b, y, q, k: _knn(b, y, q, 5)),
         Mistake("one neighbour too few", "How many are k neighbours? (A query is not in the bank: there is none to "
                 "leave out.)", lambda b, y, q, k: _votes(b, y, q, k)[:, 1:].mode(dim=1).values)),
@@ -185,6 +200,12 @@ SCHEDULE = Exercise(
                 _after(lambda s, w, t: 1 - (s - w) / (t - w))),
         Mistake("it climbs after the warm-up", "cos begins at 1. What does 1 − cos begin at?",
                 _after(lambda s, w, t: 0.5 * (1 - math.cos(math.pi * (s - w) / (t - w))))),
+        Mistake("divided by //", "What is 3 // 8, and what is 3 / 8?",
+                lambda s, w, t: (s + 1) // (w + 1) if s < w else 0.5 * (1 + math.cos(math.pi * ((s - w) // (t - w))))),
+        Mistake("the half is left out", "cos runs from 1 to −1. What does 1 + cos begin at?",
+                _after(lambda s, w, t: 1 + math.cos(math.pi * (s - w) / (t - w)))),
+        Mistake("brackets are missing", "Python divides before it subtracts: what is s − w / T − w?",
+                _after(lambda s, w, t: 0.5 * (1 + math.cos(math.pi * (s - w / t - w))))),
         Mistake("degrees", "math.cos takes radians: half a circle is π, not 180.",
                 _after(lambda s, w, t: 0.5 * (1 + math.cos(180 * (s - w) / (t - w)))))),
     hints=("Two cases: step < warmup, and the rest.",

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,32 +16,49 @@ def _choose(labels: Tensor, per_class: int, seed: int) -> Tensor:
 
 def _facts(function, labels: Tensor) -> dict:
     """What must hold of a choice, whatever it is."""
-    answers = [function(labels, n, seed) for n, seed in ((4, 1), (7, 1), (4, 1), (4, 2))]
+    answers = [function(labels, n, seed) for n, seed in ((4, 1), (7, 1), (4, 1), (4, 2), (4, 1000))]
     if answers[0] is None or answers[0] is ...:
         raise NotDone
     choices = [as_numbers(answer) for answer in answers]
-    if any(choice is None or choice.ndim != 1 for choice in choices):
-        return {"choice": "not a row of numbers"}
+    for choice in choices:
+        if choice is None or choice.ndim != 1:
+            return {"choice": "not numbers" if choice is None else f"shape {tuple(choice.shape)} instead of one row"}
     if getattr(answers[0], "dtype", None) == torch.bool:
         return {"choice": "yes and no instead of numbers"}
-    few, more, again, other = (choice.tolist() for choice in choices)
-    if any(not 0 <= row < len(labels) or row != int(row) for row in few):
+    if _holds_floats(answers[0]):
+        return {"choice": "numbers with a fraction (float), which cannot index"}
+    few, more, again, other, far = (choice.tolist() for choice in choices)
+    if any(not 0 <= row < len(labels) or row != int(row) for row in (*few, *more, *far)):
         return {"choice": "numbers that are no rows"}
-    counts = labels[[int(row) for row in few]].bincount(minlength=3).tolist()
+    counts, large, last = (labels[[int(row) for row in rows]].bincount(minlength=int(labels.max()) + 1).tolist()
+                           for rows in (few, more, far))
     return {"four of each class": "yes" if set(counts) == {4} else "one class missing" if min(counts) == 0 else "no",
+            "seven of each class": "yes" if set(large) == {7} else "no",
+            "four of each with seed 1000": "yes" if set(last) == {4} else "no",
             "rows in all": len(few), "a row twice": "yes" if len(few) > len(set(few)) else "no",
             "4 a class within 7 a class": "yes" if set(few) <= set(more) else "no",
             "the same again": "yes" if few == again else "no",
             "others with another seed": "yes" if set(few) != set(other) else "no"}
 
 
+def _holds_floats(answer) -> bool:
+    if isinstance(answer, Tensor):
+        return answer.is_floating_point()
+    return any(isinstance(row, (float, np.floating)) for row in answer)
+
+
+def _classes(labels: Tensor) -> range:
+    return range(int(labels.max()) + 1)
+
+
 def _unstratified(labels: Tensor, per_class: int, seed: int) -> Tensor:
-    return torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))[:3 * per_class]
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    return order[:len(_classes(labels)) * per_class]
 
 
 def _not_nested(labels: Tensor, per_class: int, seed: int) -> Tensor:
     generator, chosen = torch.Generator().manual_seed(seed + 100 * per_class), []
-    for k in range(3):
+    for k in _classes(labels):
         rows = (labels == k).nonzero()[:, 0]
         chosen.append(rows[torch.randperm(len(rows), generator=generator)[:per_class]])
     return torch.cat(chosen)
@@ -48,7 +66,7 @@ def _not_nested(labels: Tensor, per_class: int, seed: int) -> Tensor:
 
 def _with_replacement(labels: Tensor, per_class: int, seed: int) -> Tensor:
     generator, chosen = torch.Generator().manual_seed(seed), []
-    for k in range(3):
+    for k in _classes(labels):
         rows = (labels == k).nonzero()[:, 0]
         chosen.append(rows[torch.randint(3, (100,), generator=generator)[:per_class]])
     return torch.cat(chosen)
@@ -56,13 +74,19 @@ def _with_replacement(labels: Tensor, per_class: int, seed: int) -> Tensor:
 
 def _global_draw(labels: Tensor, per_class: int, seed: int) -> Tensor:
     order = torch.randperm(len(labels))
-    return torch.cat([order[labels[order] == k][:per_class] for k in range(3)])
+    return torch.cat([order[labels[order] == k][:per_class] for k in _classes(labels)])
+
+
+def _within_the_class(labels: Tensor, per_class: int, seed: int) -> Tensor:
+    chosen = _choose(labels, per_class, seed)
+    return torch.cat([((labels == k).nonzero()[:, 0][:, None] == chosen[labels[chosen] == k]).nonzero()[:, 0]
+                      for k in _classes(labels)])
 
 
 LABELS = Exercise(
     "choose_labels", "05", _choose, observe=_facts,
     cases=(Case((torch.tensor([0, 1, 2, 0, 0, 1] * 10),), "60 images, 4 and 7 labels per class"),
-           Case((torch.tensor([2, 0, 1, 1, 2] * 12).roll(7),), "60 images of other classes")),
+           Case((torch.tensor([2, 0, 4, 1, 3, 1] * 12).roll(7),), "72 images of five classes")),
     mistakes=(
         Mistake("not as many of each class", "Thirty images chosen from all alike: how many of each class does that "
                 "give?", _unstratified),
@@ -71,13 +95,19 @@ LABELS = Exercise(
         Mistake("the seed is not used", "Call it twice with one seed: is it the same choice? Which generator does "
                 "your shuffle ask?", _global_draw),
         Mistake("the same choice for every seed", "Two seeds should give two choices. Where does the seed come in?",
-                lambda y, n, s: torch.cat([(y == k).nonzero()[:n, 0] for k in range(3)])),
+                lambda y, n, s: torch.cat([(y == k).nonzero()[:n, 0] for k in _classes(y)])),
         Mistake("some images are chosen twice", "Does a shuffle ever repeat a card? Drawing with randint does.",
                 _with_replacement),
         Mistake("per_class is taken for all classes together", "How many images are 4 a class, of three classes?",
                 lambda y, n, s: _choose(y, n, s)[:n]),
         Mistake("one class is left out", "Which classes are there? A range ends before its last number.",
-                lambda y, n, s: torch.cat([part for k, part in enumerate(_choose(y, n, s).split(n)) if k < 2])),
+                lambda y, n, s: _choose(y, n, s)[:-n]),
+        Mistake("places within the class", "Image 3 of its class is which image of all? Your numbers count within each "
+                "class.", _within_the_class),
+        Mistake("labels instead of rows", "Which images were chosen? Your answer says of which class they are.",
+                lambda y, n, s: y[_choose(y, n, s)]),
+        Mistake("numbers with a fraction", "torch.tensor([]) and torch.zeros(...) hold floats: which dtype do indices "
+                "have?", lambda y, n, s: _choose(y, n, s).float()),
         Mistake("a mask instead of rows", "The rows' numbers should come back. What does nonzero do with a mask?",
                 lambda y, n, s: torch.zeros(len(y), dtype=torch.bool).index_fill(0, _choose(y, n, s), True))),
     hints=("Shuffle all rows once, whatever per_class is, by a generator that has the seed.",
@@ -88,7 +118,8 @@ LABELS = Exercise(
 def _net() -> nn.Module:
     """Return a small encoder whose BatchNorm has seen some images."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 5)).train()
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())  # as in real encoders, layers in layers
+    net = nn.Sequential(block, nn.Flatten(), nn.Linear(16, 5)).train()
     net(torch.rand(8, 3, 4, 4))
     return net
 
@@ -182,10 +213,16 @@ FREEZE = Exercise(
 
 def _ridge(features: Tensor, labels: Tensor, strength: float):
     """Fit a linear classifier, and return a function from features to labels."""
-    x = torch.cat([features, torch.ones(len(features), 1)], dim=1)
-    targets = nn.functional.one_hot(labels).float()
+    x = _with_ones(features)
+    targets = nn.functional.one_hot(torch.as_tensor(labels)).float()
     weights = torch.linalg.solve(x.T @ x + torch.eye(x.shape[1]) / strength, x.T @ targets)
-    return lambda new: (torch.cat([new, torch.ones(len(new), 1)], dim=1) @ weights).argmax(dim=1)
+    return lambda new: (_with_ones(new) @ weights).argmax(dim=1)
+
+
+def _with_ones(features) -> Tensor:
+    """Return features of any kind of array as float32, with a column of ones."""
+    features = torch.as_tensor(features, dtype=torch.float32)
+    return torch.cat([features, torch.ones(len(features), 1)], dim=1)
 
 
 def _accuracy(predict, part) -> float:
@@ -215,6 +252,20 @@ def _not_scaled(fit, train, val, test, strengths) -> float:
     return _accuracy(max(fitted, key=lambda predict: _accuracy(predict, val)), test)
 
 
+def _one_not_scaled(which: int):
+    def wrong(fit, train, val, test, strengths) -> float:
+        parts = _scaled((train, val, test), train[0])
+        parts[which] = (train, val, test)[which]
+        fitted = [fit(*parts[0], strength) for strength in strengths]
+        return _accuracy(max(fitted, key=lambda predict: _accuracy(predict, parts[1])), parts[2])
+    return wrong
+
+
+def _only_centred(fit, train, val, test, strengths) -> float:
+    parts = [(features - train[0].mean(dim=0), labels) for features, labels in (train, val, test)]
+    return _not_scaled(fit, *parts, strengths)
+
+
 def _with_val(parts):
     return torch.cat([parts[0][0], parts[1][0]]), torch.cat([parts[0][1], parts[1][1]])
 
@@ -237,8 +288,9 @@ def _split(seed: int):
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 100.0)
 PROBE = Exercise(
     "probe_accuracy", "05", _probe,
-    cases=tuple(Case((_ridge, *_split(seed), STRENGTHS), f"{words} split into train, val and test")
-                for seed, words in ((3, "195 vectors"), (12, "another 195 vectors"))),
+    cases=tuple(Case((_ridge, *_split(seed), strengths), f"{words} split into train, val and test")
+                for seed, words, strengths in ((3, "195 vectors", STRENGTHS), (12, "another 195 vectors", STRENGTHS),
+                                               (12, "the same with two strengths,", (1e-4, 100.0)))),
     mistakes=(
         Mistake("the test images choose", "If test chooses the strength, who is left to judge? Which part is there "
                 "for choices?", lambda f, a, v, t, s: _probe(f, a, v, t, s, choose=2)),
@@ -256,6 +308,12 @@ PROBE = Exercise(
                 "trained?", lambda f, a, v, t, s: _probe(f, a, v, t, s, by=torch.cat([a[0], t[0]]))),
         Mistake("each part is scaled by itself", "A new image comes alone: by which mean and spread is it scaled then?",
                 _each_its_own),
+        Mistake("the validation images are not scaled", "What was learned from train is used on all. What do the "
+                "validation images go through?", _one_not_scaled(1)),
+        Mistake("the test images are not scaled", "What was learned from train is used on all. What do the test images "
+                "go through?", _one_not_scaled(2)),
+        Mistake("the mean is taken off, the spread stays", "Some features are a thousand times larger than others, "
+                "around a mean of 0, too. What else does standardising do?", _only_centred),
         Mistake("not scaled at all", "Some features are a thousand times larger than others. Which ones does the "
                 "regularisation spare?", _not_scaled),
         Mistake("test images are trained on", "Which images were given to fit?",

@@ -12,21 +12,24 @@ _GRAY = torch.tensor([0.2989, 0.587, 0.114])
 class _Counting:
     """Stands for an Augment: makes each image a little brighter, by a draw of its own, so that it can be counted."""
 
-    policy = Policy(size=4)
+    def __init__(self, size: int):
+        self.policy = Policy(size=size)
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        images = images[:, :, :1, :1].expand(-1, -1, self.policy.size, self.policy.size)
         return images + 0.01 + 1e-4 * torch.rand(len(images), 1, 1, 1, generator=generator)
 
 
-def _observe_views(function, count: int) -> dict:
+def _observe_views(function, count: int, size: int) -> dict:
     images = (torch.arange(count) / 10).view(-1, 1, 1, 1).expand(count, 3, 4, 4).clone()
-    views = function(images, _Counting())
+    views = function(images, _Counting(size))
     if views is None or views is ...:
         raise NotDone
-    shape = tuple(getattr(views, "shape", ()))
+    if isinstance(views, (tuple, list)) and len(views) == 2 != 2 * count:
+        return {"answer": "two things instead of one tensor"}
     views = as_numbers(views)
     if views is None or views.ndim != 4:
-        return {"answer": f"no tensor of four axes, but {shape}"}
+        return {"answer": "no tensor" if views is None else f"a tensor of {views.ndim} axes instead of four"}
     level = views.mean(dim=(1, 2, 3))
     image = ((level + 0.04) * 10).floor()  # at most six draws before it passes for the next image
     draws = (level - image / 10) * 1e4 % 100
@@ -39,7 +42,8 @@ def _observe_views(function, count: int) -> dict:
 
 TWO_VIEWS = Exercise(
     "two_views", "02", lambda x, augment: torch.cat([augment(x), augment(x)]), observe=_observe_views,
-    cases=(Case((3,), "three images"), Case((4,), "four images")),
+    cases=(Case((3, 4), "three images"), Case((4, 4), "four images"),
+           Case((2, 6), "two images of 4 x 4 pixels, whose views have 6 x 6")),
     mistakes=(
         Mistake("views that alternate", "Rows k and k + N should be a pair. Are all first views stacked before all "
                 "second ones?", lambda x, a: a(x.repeat_interleave(2, 0))),
@@ -50,6 +54,8 @@ TWO_VIEWS = Exercise(
         Mistake("a view of a view", "From what should the second view be drawn: from the image, or from the first "
                 "view?", lambda x, a: torch.cat([(first := a(x)), a(first)])),
         Mistake("one view only", "How many views does each image give?", lambda x, a: a(x)),
+        Mistake("two tensors instead of one", "How do two tensors of N rows become one of 2N rows?",
+                lambda x, a: (a(x), a(x))),
         Mistake("an axis too many", "What is the difference between torch.stack and torch.cat?",
                 lambda x, a: torch.stack([a(x), a(x)])),
         Mistake("the second half is in another order", "Row k + N should show the image of row k. What does yours "
@@ -96,6 +102,10 @@ def _along_the_width(images: Tensor, brightness: Tensor, contrast: Tensor) -> Te
     return (_grey(images) + (images - _grey(images)) * contrast).clamp(0, 1)
 
 
+def _along_the_height(images: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:
+    return _along_the_width(images, brightness[:, None], contrast[:, None])
+
+
 def _photos(seed: int) -> Tensor:
     photos = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
     return photos * torch.tensor([1, 0.7, 0.4]).view(3, 1, 1)
@@ -112,6 +122,10 @@ JITTER = Exercise(
                 lambda x, b, c: _jitter(x, b[:1].expand_as(b), c[:1].expand_as(c))),
         Mistake("the amounts run along the width", "(N,) broadcasts against the *last* axis. Which shape puts one "
                 "number before each image?", _along_the_width),
+        Mistake("the amounts run along the height", "amounts[:, None] is (N, 1), and meets the *last* two axes. Which "
+                "shape puts one number before each image?", _along_the_height),
+        Mistake("contrast around each pixel's own grey", "That changes how colourful a pixel is. Contrast needs one "
+                "middle for the whole image.", _around(lambda x: (x * _GRAY.to(x).view(1, 3, 1, 1)).sum(1)[:, None])),
         Mistake("contrast before brightness", "In which order are the two to be done? Clipping makes a difference.",
                 _contrast_first),
         Mistake("values leave 0 to 1", "How bright can a pixel be?", _around(_grey, clipped=False)),

@@ -176,7 +176,7 @@ ByHand()
 
 # %%
 def nt_xent_loops(z: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return NT-Xent of projections z, (2N, D), term by term; rows k and k + N are a pair."""
+    """Return NT-Xent of projections z, (2N, D), float32 or float16, term by term; rows k and k + N are a pair."""
     ### BEGIN SOLUTION
     # One row at a time; torch.stack keeps the gradient of every term.
     z = F.normalize(z.float(), dim=1)
@@ -231,7 +231,7 @@ print(f"loss {loss:.4f}")
 
 # %%
 def my_nt_xent(z: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return NT-Xent of projections z, (2N, D), without a loop; rows k and k + N are a pair."""
+    """Return NT-Xent of projections z, (2N, D), float32 or float16, without a loop; rows k and k + N are a pair."""
     ### BEGIN SOLUTION
     # Cross-entropy is logsumexp - positive, and takes the mean: the class of each row is its partner.
     logits = cosine_similarity(z.float()) / temperature

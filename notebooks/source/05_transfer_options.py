@@ -237,7 +237,7 @@ for classifier, strength in (("logistic regression", 0.01), ("linear SVM", 0.001
 #
 # ### Exercise 3 · A probe without leakage
 #
-# Write a complete linear probe: scale the features, fit one classifier for each strength of regularisation, choose one, and
+# Write a complete linear probe: standardise the features, fit one classifier for each strength of regularisation, choose one, and
 # judge it. Each step may *learn* from one of the three parts only (which?); what it has learned is used on all. `fit(features, labels,
 # strength)` is given, and returns a function from features to labels.
 

@@ -32,8 +32,8 @@ ALLOWED = {
     "confinement": set(),
     "slides": {"artifacts", "figures"},
     "checks": {"augmentations", "checks", "data", "losses", "metrics", "models"},
-    "findings": {"augmentations", "data", "evaluation", "losses", "metrics", "runtime", "settings", "simclr",
-                 "studies", "transfer"},
+    "findings": {"artifacts", "augmentations", "data", "evaluation", "losses", "metrics", "runtime", "settings",
+                 "simclr", "studies", "transfer"},
     "simclr": {"settings", "augmentations", "losses", "metrics", "models", "data", "runtime", "artifacts", "recording"},
 }
 ANYTHING = ("widgets", "figures", "commands", "__main__")

@@ -5,6 +5,7 @@ import html
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ def examine(exercise: Exercise, answer: Callable) -> Feedback:
 
 def _examine(exercise: Exercise, answer: Callable) -> Feedback:
     until = time.monotonic() + SECONDS
-    seen, first, empty = [], None, []
+    trials, first, empty = [], None, []
     for case in exercise.cases:
         expected = _seen(exercise, exercise.right, case, 10 * SECONDS)
         try:
@@ -115,14 +116,14 @@ def _examine(exercise: Exercise, answer: Callable) -> Feedback:
         except NotDone:
             found = None
         except NotHere:
-            seen.append(NOT_HERE)
             continue
         except Exception as error:
             found = Raised(type(error).__name__, " ".join(str(error).split()))
         if _nothing(found) or (isinstance(found, list) and any(map(_nothing, found))):
             empty.append((case, found))
-        seen.append(found)
-        if first is None and not same(found, expected, case.tolerance):
+        failed = not same(found, expected, case.tolerance)
+        trials.append(Trial(case, found, failed, _broken(found)))
+        if first is None and failed:
             first = case, found, expected
     if len(empty) == len(exercise.cases) and all(_nothing(found) for _, found in empty):
         return Feedback(False, None, NOT_DONE)
@@ -139,9 +140,9 @@ def _examine(exercise: Exercise, answer: Callable) -> Feedback:
     case, found, expected = first
     yours, right = _differing(found, expected, case.tolerance)
     told = f"With {case.words}: yours gives {yours}; expected {right}."
-    until, broken = time.monotonic() + SECONDS, list(map(_broken, seen))
+    until = time.monotonic() + SECONDS
     for mistake in exercise.mistakes:
-        if time.monotonic() < until and _computes(exercise, mistake.wrong, seen, broken):
+        if time.monotonic() < until and _computes(exercise, mistake.wrong, trials):
             return Feedback(False, mistake.name, f"{told}\nThis looks like: {mistake.name}. {mistake.question}")
     return Feedback(False, None, f"{told}\n{_look(found, expected)}")
 
@@ -197,27 +198,33 @@ class Raised:
         return hash(self.kind)
 
 
-NOT_HERE = Raised("NotHere")
+class Trial(NamedTuple):
+    """What was seen of an answer in a case, whether that is wrong, and whether it raised or is not finite."""
+
+    case: Case
+    found: object
+    failed: bool
+    broken: bool
 
 
-def _computes(exercise: Exercise, wrong: Callable, seen: Sequence, broken: list[bool]) -> bool:
+def _computes(exercise: Exercise, wrong: Callable, trials: Sequence[Trial]) -> bool:
     """Tell whether a mistake gives what was seen: in every case, or in all where numbers came and in a wrong one.
 
     Two ways to the same mistake may differ in where they overflow, raise, or lose the gradient.
     """
     everywhere, telling = True, False
-    for case, found, excused in zip(exercise.cases, seen, broken, strict=True):
+    for case, found, failed, broken in trials:
         try:
-            made = _seen(exercise, wrong, case, SECONDS) if found != NOT_HERE else NOT_HERE
+            made = _seen(exercise, wrong, case, SECONDS)
+        except NotHere:
+            continue
         except Exception as error:
             made = Raised(type(error).__name__)
-        if NOT_HERE in (found, made):
-            continue
         if isinstance(found, dict) and isinstance(made, dict) and found.get("gradient") == "none":
             made = made | {"gradient": "none"}
         if same(found, made, case.tolerance):
-            telling |= not same(found, _seen(exercise, exercise.right, case, 10 * SECONDS), case.tolerance)
-        elif excused:
+            telling |= failed
+        elif broken:
             everywhere = False
         else:
             return False

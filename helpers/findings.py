@@ -117,8 +117,13 @@ def _source(cell: Cell, photos: str) -> str:
     """Return where the images of a cell come from; photos with a hash of what they show."""
     if cell.data == "shapes":
         return "rendered"
-    train, _, test = _parts(photos, cell.images)
-    return f"{Path(photos).name} {sha256_of(train.images, test.images)[:12]}"
+    return f"{Path(photos).name} {_digest(photos, cell.images)}"
+
+
+@lru_cache(maxsize=8)
+def _digest(name: str, images: int) -> str:
+    train, _, test = _parts(name, images)
+    return sha256_of(train.images, test.images)[:12]
 
 
 def _scores(cell: Cell, found: Pretrained, *parts: ImageSet) -> dict:

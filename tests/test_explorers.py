@@ -24,13 +24,13 @@ from helpers.losses import cosine_similarity, nt_xent
 from helpers.simclr import load_pretrained
 from helpers.widgets.angle import AngleExplorer
 from helpers.widgets.by_hand import ByHand, nearest_possible, vectors_with
-from helpers.widgets.canvas import SCALE
+from helpers.widgets.canvas import SCALE, Canvas
 from helpers.widgets.circle import CircleExplorer
 from helpers.widgets.embedding import EmbeddingExplorer
 from helpers.widgets.explorer import WIDTH
 from helpers.widgets.histograms import BINS, HistogramExplorer, intensity_histograms
 from helpers.widgets.matrix import MatrixExplorer
-from helpers.widgets.options import recommend
+from helpers.widgets.options import OptionsExplorer, recommend
 from helpers.widgets.photos import PhotoPicker
 from helpers.widgets.self_prediction import JigsawExplorer, MaskedExplorer, RotationExplorer
 from helpers.widgets.transforms import TransformsExplorer
@@ -415,3 +415,12 @@ def test_a_recommendation_compares_seed_by_seed_and_takes_the_quickest_of_equals
     wild = [score + shift for score, shift in zip(hard, (0.2, -0.1, 0.2, -0.1, 0.05), strict=True)]
     assert recommend(rows_of({"1": ("9", wild), "2": ("8", easy), "3": ("1", hard)})) == ("2", ["1", "2"]), (
         "3 is not told apart from the wild best, but 2 is better than 3")
+
+
+def test_what_is_the_same_in_all_runs_has_no_interval_of_nothing(monkeypatch):
+    explorer, written, write = OptionsExplorer(), [], Canvas.text
+    monkeypatch.setattr(Canvas, "text", lambda self, x, y, text, *rest, **more: (
+        written.append(str(text)), write(self, x, y, text, *rest, **more))[1])
+    explorer.labels.value = "all"  # embeddings of all images: logistic regression draws nothing
+    assert [text for text in written if "%" in text and "±" not in text and text[-2].isdigit() and "." in text]
+    assert not [text for text in written if "± 0.0" in text]

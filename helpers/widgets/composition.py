@@ -102,8 +102,10 @@ class CompositionExplorer(Explorer):
                       and (row["first"], row["second"]) == pair and row["neighbors"]), None)
         canvas.text(500, 222, "nearest neighbours of the image, by h of the first run", 15, bold=True)
         if not found:
-            canvas.text(500, 250, "shown where it learned from shapes: its photos do not come with the", 14, "#555555")
-            canvas.text(500, 270, "course. (The one above is scikit-learn's, and was not learned from.)", 14, "#555555")
+            for k, line in enumerate(("shown where it learned from shapes: the photos that it",
+                                      "learned from do not come with the course. (The one above",
+                                      "is scikit-learn's.)")):
+                canvas.text(500, 250 + 20 * k, line, 14, "#555555")
             return
         train, test = (shared(load, "shapes", split) for split in ("train", "test"))
         own = int(test.labels[image])

@@ -82,8 +82,7 @@ class OptionsExplorer(Explorer):
         why = (f"these seeds tell no option better than this one or “{names}”, and of these it is among the quickest"
                if others else "it is told better than each other one, seed by seed")
         many = "all labels" if at == "all" else f"{at} labels per class"
-        spread = f" ± {width:.1%}" if width else ""
-        return (f"{self.target.value}, {many}: take “{OPTIONS[take]}”, {mean:.1%}{spread}: {why} "
+        return (f"{self.target.value}, {many}: take “{OPTIONS[take]}”, {mean:.1%}{_interval(width)}: {why} "
                 f"({_seconds(_mean(chosen, take, 'seconds'))} to train).")
 
     def _curves(self, canvas: Canvas, scores: dict, options: list[str], numbers: list[str], at: str) -> None:
@@ -141,12 +140,16 @@ class OptionsExplorer(Explorer):
                 canvas.text(952, y - 8, said, 14, "#555555", "rm")
             mean, width = scores[option, at]
             seconds, memory, trained = (_mean(chosen, option, c) for c in ("seconds", "mebibytes", "parameters"))
-            spread = f" ± {100 * width:.1f}" if width else ""  # all runs alike: there was nothing to draw
-            canvas.text(right[0], y + 14, f"{100 * mean:.1f}{spread}%", 15, anchor="rm")
+            canvas.text(right[0], y + 14, f"{100 * mean:.1f}{_interval(width) or '%'}", 15, anchor="rm")
             for x, text in zip(right[1:], (f"{seconds:.1f}", "" if math.isnan(memory) else f"{memory:.0f}",
                                            f"{trained:,.0f}"), strict=True):
                 canvas.text(x, y + 14, text, 15, anchor="rm")
         canvas.text(left - 14, 376, "seconds, peak memory and trained numbers: of one training", 14, "#555555")
+
+
+def _interval(width: float) -> str:
+    # Where all runs are alike, nothing was drawn: ± 0.0 would claim certainty. (Rounding leaves a width of 1e-16.)
+    return "" if width < 1e-9 else f" ± {width:.1%}"
 
 
 def _seconds(seconds: float) -> str:

@@ -450,8 +450,8 @@ Quiz("05")
 #   there, most of all where few images judge and much is tried.
 # * With few labels, every use of the pretrained encoder is far ahead of training from scratch on shapes and CIFAR-10; on Flowers-17 the
 #   lead is small, and for the frozen encoder hardly told apart from 0. With more labels, training all layers overtakes the frozen encoder.
-#   Training from scratch overtakes it as well, on Flowers-17 sooner than on CIFAR-10. In the end it catches up with training all layers,
-#   too: on shapes with all labels, on Flowers-17 with 50 a class.
+#   Training from scratch catches up with it as well, on Flowers-17 sooner than on CIFAR-10, and in the end with training all layers, too:
+#   on shapes with all labels, on Flowers-17 with 50 a class.
 #
 # ## Further
 #

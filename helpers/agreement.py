@@ -7,7 +7,8 @@ lie above 0 only, and four cells that come in one order in all seeds did so with
   by seed, between the same cells in every seed. Where the 95% interval over the seeds lies above 0, we agree; where it
   lies below, we disagree; where it holds 0, it is undecided.
 * A grid is compared by its order: Spearman's rank correlation between our cells and the paper's, seed by seed. Where
-  the interval lies above what a random order of n cells seldom reaches, 1.96 / sqrt(n - 1), we agree, and so on.
+  the interval lies above what a random order of n cells seldom reaches, 1.96 / sqrt(n - 1), we agree, and so on. Four
+  cells are too few for that: not even a perfect order, of 1, lies above.
 * "Hardly matters" is a difference whose whole interval lies within 2 points; it disagrees if it lies outside.
 
 Source of all figures: Chen et al. 2020, arXiv 2002.05709v3.
@@ -249,8 +250,10 @@ def whole_seeds(study: str, rows: list[dict]) -> tuple[list[dict], int]:
 
 
 def verdict(mean: float, width: float, small: bool = False, cells: int = 0) -> str:
-    """Return "agrees", "disagrees" or "undecided", by the rules above; one seed decides nothing."""
+    """Return "agrees", "disagrees", "undecided" or "too few", by the rules above; one seed decides nothing."""
     chance = 1.96 / math.sqrt(cells - 1) if cells else 0.0  # 1 / sqrt(n - 1) is the spread of ρ in random orders
+    if chance > 1:
+        return "too few"
     low, high = mean - width - chance, mean + width + chance
     if math.isnan(width):
         return "undecided"

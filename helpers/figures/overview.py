@@ -12,7 +12,6 @@ from helpers.figures.common import explorer_picture
 from helpers.metrics import mean_interval
 from helpers.plotting import (
     CHOSEN,
-    NEGATIVE,
     OTHER,
     POSITIVE,
     TEXT,
@@ -130,16 +129,17 @@ def similarities() -> Figure:
     return draw_similarities(groups)
 
 
-TIMELINE = ((2019, "MoCo", VIEW_B), (2020, "SimCLR", NEGATIVE),
-            (2020, "SupCon", VIEW_B), (2020, "SwAV", CHOSEN), (2020, "BYOL", POSITIVE), (2021, "SimSiam", POSITIVE),
-            (2021, "Barlow Twins", POSITIVE), (2021, "VICReg", POSITIVE), (2021, "DINO", POSITIVE))
+# What keeps each from collapse, by the marker's colour: negatives, clusters, neither.
+TIMELINE = ((2019, "MoCo", VIEW_B), (2020, "SimCLR", VIEW_B), (2020, "SupCon", VIEW_B), (2020, "SwAV", CHOSEN),
+            (2020, "BYOL", POSITIVE), (2020, "SimSiam", POSITIVE), (2021, "Barlow Twins", POSITIVE),
+            (2021, "VICReg", POSITIVE), (2021, "DINO", POSITIVE))
 
 
 def timeline() -> bytes:
     """Variants of contrastive learning by year; the marker tells what keeps them from collapse."""
     canvas, seen = Canvas(WIDTH, 400), {}
     canvas.arrow(30, 330, 940, 330, OTHER, 4)
-    kinds = {VIEW_B: "circle", NEGATIVE: "diamond", CHOSEN: "square", POSITIVE: "triangle"}
+    kinds = {VIEW_B: "circle", CHOSEN: "square", POSITIVE: "triangle"}
     for year in range(2019, 2022):
         canvas.text(140 + 290 * (year - 2019), 360, str(year), 24, anchor="mm", bold=True)
     for year, name, color in TIMELINE:
@@ -148,7 +148,7 @@ def timeline() -> bytes:
         x, y = 100 + 290 * (year - 2019), 296 - 58 * row
         canvas.marker(x, y, kinds[color], 11, color)
         canvas.text(x + 20, y, name, 22, TEXT, bold=name == "SimCLR")
-    for k, (color, text) in enumerate(((VIEW_B, "negatives"), (CHOSEN, "clusters"), (POSITIVE, "no negatives"))):
+    for k, (color, text) in enumerate(((VIEW_B, "negatives"), (CHOSEN, "clusters"), (POSITIVE, "neither"))):
         canvas.marker(40 + 200 * k, 20, kinds[color], 10, color)
         canvas.text(58 + 200 * k, 20, text, 20, "#555555")
     return canvas.png()

@@ -233,7 +233,11 @@ def draw_curves(panels: dict[str, dict[str, list[tuple[str, float, float]]]], x_
         ax.set_title(title, loc="left", color=TEXT)
         ax.set_xlabel(x_title)
         if len(curves) > 1 or (new and title in new):
-            ax.legend(frameon=False, fontsize=10)
+            many = len(curves) > 2
+            ax.legend(frameon=False, fontsize=10, ncols=1 + many, loc="upper left" if many else "best")
+            if many:  # room for it above the curves
+                low, high = ax.get_ylim()
+                ax.set_ylim(low, high + 0.4 * (high - low))
     for ax in axes[:, 0]:
         ax.set_ylabel(y_title)
     return fig

@@ -66,12 +66,12 @@ def draw_training_curves(history: list[dict], chance_loss: float, floor_loss: fl
     panels = 3 + (knn_chance is not None)
     fig, axes = figure(3.1 * panels, 2.9, 1, panels)
     loss_ax, pairs_ax, spread_ax = axes[0, :3]
-    _curve(loss_ax, history, "loss", "loss (nats)", VIEW_A, total_steps)
+    _curve(loss_ax, history, "loss", "loss", VIEW_A, total_steps)
     _level(loss_ax, chance_loss, "chance: all views alike")
     _level(loss_ax, floor_loss, "floor: pairs equal")
     losses = _values(history, "loss")
     loss_ax.set_ylim(min(floor_loss, *losses) - 0.9, max(chance_loss, *losses) + 0.6)
-    _curve(pairs_ax, history, "top1", "pairs found first", POSITIVE, total_steps, percent=True)
+    _curve(pairs_ax, history, "top1", "pairs found", POSITIVE, total_steps, percent=True)
     _curve(spread_ax, history, "spread", "spread of z", CHOSEN, total_steps)
     _level(spread_ax, 0, "0 = collapsed")
     spread_ax.set_ylim(-0.12, 1.12)
@@ -89,11 +89,13 @@ def _values(history: list[dict], key: str) -> list[float]:
 def _curve(ax: Axes, history: list[dict], key: str, title: str, color: str, total_steps: int, percent: bool = False,
            marker: str = "") -> None:
     rows = [row for row in history if row.get(key) is not None]
-    ax.plot([row["step"] for row in rows], [row[key] for row in rows], color=color, linewidth=2.2, marker=marker)
+    ax.plot([row["step"] for row in rows], [row[key] for row in rows], color=color, linewidth=2.2, marker=marker,
+            clip_on=False)
     if rows:
         last = f"{rows[-1][key]:.0%}" if percent else f"{rows[-1][key]:.2f}"
         ax.annotate(last, (rows[-1]["step"], rows[-1][key]), xytext=(-4, 12), textcoords="offset points", ha="right",
-                    fontsize=12, fontweight="bold", color=color)
+                    fontsize=12, fontweight="bold", color=color,
+                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1})
     ax.set_title(title, loc="left", color=TEXT)
     ax.set_xlabel("step")
     ax.set_xlim(0, total_steps)
@@ -105,7 +107,7 @@ def _curve(ax: Axes, history: list[dict], key: str, title: str, color: str, tota
 def _level(ax: Axes, value: float, text: str) -> None:
     ax.axhline(value, color=OTHER, linewidth=1.2, linestyle=(0, (4, 3)))
     ax.text(0.98, value, text, transform=ax.get_yaxis_transform(), ha="right", va="bottom", fontsize=10,
-            color="#555555")
+            color="#555555", bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.5})
 
 
 def draw_similarities(groups: dict[str, tuple]) -> Figure:
@@ -169,14 +171,15 @@ def draw_neighbors(queries, query_labels, neighbors: dict, neighbor_labels: dict
     return fig
 
 
-def draw_clinic(runs: dict[str, list[dict]], chance_loss: float) -> Figure:
-    """Draw the curves of several runs, a row for each: loss, pairs found first, spread of z, kNN accuracy.
+def draw_clinic(runs: dict[str, list[dict]], chance_loss: float, knn_chance: float) -> Figure:
+    """Draw the curves of several runs, a row for each: loss, pairs found, spread of z, kNN accuracy.
 
     Args:
         runs: Name to history; the panels of a column share their scale, so that runs can be compared.
         chance_loss: log(2N - 1) of these runs.
+        knn_chance: kNN accuracy by guessing.
     """
-    panels = (("loss", "NT-Xent (nats)", VIEW_A, False), ("top1", "pairs found first", POSITIVE, True),
+    panels = (("loss", "NT-Xent", VIEW_A, False), ("top1", "pairs found", POSITIVE, True),
               ("spread", "spread of z", CHOSEN, False), ("knn", "kNN accuracy, held out", NEGATIVE, True))
     fig, axes = figure(12.4, 1.75 * len(runs) + 0.4, len(runs), len(panels))
     steps = max(row["step"] for history in runs.values() for row in history)
@@ -192,6 +195,8 @@ def draw_clinic(runs: dict[str, list[dict]], chance_loss: float) -> Figure:
                 ax.set_ylabel(name, fontsize=15, fontweight="bold", rotation=0, labelpad=44, va="center")
             if key == "spread":
                 ax.set_ylim(-0.12, 1.12)
+            if key == "knn":
+                _level(ax, knn_chance, "guessing" if row == 0 else "")
     return fig
 
 

@@ -29,7 +29,7 @@ def test_curves_show_every_value_and_the_levels():
 def test_a_run_of_one_row_and_one_that_diverged_can_be_drawn():
     draw_training_curves(HISTORY[:1], 5.5, 0.1, 30, 0.1)
     draw_training_curves([*HISTORY, {"step": 31, "loss": float("nan"), "top1": 0.0, "spread": 0.0}], 5.5, 0.1, 31)
-    draw_clinic({"healthy": HISTORY, "A": HISTORY[:1]}, 5.5)
+    draw_clinic({"healthy": HISTORY, "A": HISTORY[:1]}, 5.5, 0.1)
 
 
 def test_pictures_and_neighbors():

@@ -148,8 +148,8 @@ MISTAKES = (
             lambda z, t: _loss(cosine_similarity(z.float()).fill_diagonal_(-math.inf))),
     Mistake("masked with 0 instead of −∞", "What is e to the power of 0? Is a logit of 0 left out of a softmax?",
             _masked_with_0),
-    Mistake("the positive is missing from the denominator", "Formula 1 sums over all k ≠ i. Is j among them? (Without "
-            "it this is another loss, DCL, and can fall below 0.)", _without_positive),
+    Mistake("the positive is missing from the denominator", "The denominator sums over all k ≠ i. Is j among them? "
+            "(Without it this is another loss, DCL, and can fall below 0.)", _without_positive),
     Mistake("one direction only", "Each of the 2N views is an anchor once. How many anchors does yours have, and with "
             "how many others is each compared?", _one_direction),
     Mistake("cross-view negatives only", "A view's negatives are *all* other views: also those that were drawn first, "

@@ -274,6 +274,12 @@ def _with_test(parts):
     return torch.cat([parts[0][0], parts[2][0]]), torch.cat([parts[0][1], parts[2][1]])
 
 
+def _fitted_again(fit, train, val, test, strengths) -> float:
+    parts = _scaled((train, val, test), train[0])
+    best = max(strengths, key=lambda strength: _accuracy(fit(*parts[0], strength), parts[1]))
+    return _accuracy(fit(*_with_val(parts), best), parts[2])
+
+
 def _split(seed: int):
     generator = torch.Generator().manual_seed(seed)
     scales = torch.logspace(-1.5, 1.5, 24)
@@ -292,6 +298,8 @@ PROBE = Exercise(
                 for seed, words, strengths in ((3, "195 vectors", STRENGTHS), (12, "another 195 vectors", STRENGTHS),
                                                (12, "the same with two strengths,", (1e-4, 100.0)))),
     mistakes=(
+        Mistake("fitted again on train and validation", "Good practice elsewhere. Here the probe that was chosen is "
+                "judged as it is: on which images was it fitted?", _fitted_again),
         Mistake("the test images choose", "If test chooses the strength, who is left to judge? Which part is there "
                 "for choices?", lambda f, a, v, t, s: _probe(f, a, v, t, s, choose=2)),
         Mistake("the training images choose", "On the images that it was fitted to, the least regularised one nearly "

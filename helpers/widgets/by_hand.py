@@ -138,7 +138,8 @@ class ByHand(Explorer):
             "( " + " + ".join(f"{v:.3f}" for v in n["l"].tolist()) + " )", loss), 18, bold=True)
         canvas.text(936, 440, f"nt_xent: {package:.6f}", 18, POSITIVE, "rm", bold=True)
         i, j = self.pair.value
-        kind = "a pair: raising it lowers the loss" if j == i + 2 else "no pair: raising it raises the loss"
+        kind = ("a pair: raising their similarity lowers the loss" if j == i + 2 else
+                "no pair: raising their similarity raises the loss")
         limit = (f"No four vectors have the similarity asked for, with the others as they are; "
                  f"{self.similarity[i, j].item():.2f} is as far as it goes. " if self._limited else "")
         return (f"{limit}{NAMES[i]} and {NAMES[j]} are {kind}. Loss {loss:.4f}; chance, all similarities equal, is "

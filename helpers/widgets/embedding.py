@@ -69,12 +69,12 @@ class EmbeddingExplorer(Explorer):
         places = [(30 + 200 * (x + 1), 20 + 190 * (1 - y)) for x, y in _map(self.space.value, self.method.value)]
         for k, (x, y) in enumerate(places):
             canvas.marker(x, y, *LOOKS[self.labels[k]])
+        x, y = places[chosen]
+        canvas.image(self.pictures[chosen], x - 13, y - 13, 26, frame=CHOSEN, line=4)
         for k in found[self.space.value]:
             color = POSITIVE if self.labels[k] == self.labels[chosen] else NEGATIVE
             canvas.line([places[chosen], places[k]], color, 2)
             canvas.circle(*places[k], 10, None, color, 3)
-        x, y = places[chosen]
-        canvas.image(self.pictures[chosen], x - 13, y - 13, 26, frame=CHOSEN, line=4)
         for k, label in enumerate(NEW):
             canvas.marker(36 + 105 * k, 428, *LOOKS[k])
             canvas.text(50 + 105 * k, 428, label, 16)

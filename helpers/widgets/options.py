@@ -21,7 +21,7 @@ def target_rows(target: str) -> list[dict]:
 
 
 def recommend(rows: list[dict]) -> tuple[str, list[str]]:
-    """Return (the option to take, those that no other is told better than) among rows of one number of labels.
+    """Return (the option to take, those that no other is clearly better than) among rows of one number of labels.
 
     Options are compared in pairs, seed by seed, since they had the same labelled images: where the 95% interval of the
     difference lies above 0, the first is better. Of those that none is better than, the quickest is taken; within a
@@ -79,8 +79,8 @@ class OptionsExplorer(Explorer):
         mean, width = scores[take, at]
         others = [OPTIONS[option] for option in alike if option != take]
         names = "” or “".join(others)
-        why = (f"these seeds tell no option better than this one or “{names}”, and of these it is among the quickest"
-               if others else "it is told better than each other one, seed by seed")
+        why = (f"no option is clearly better than this one or “{names}”, and it is among the quickest of these"
+               if others else "it is clearly better than each other one")
         many = "all labels" if at == "all" else f"{at} labels per class"
         return (f"{self.target.value}, {many}: take “{OPTIONS[take]}”, {mean:.1%}{_interval(width)}: {why} "
                 f"({_seconds(_mean(chosen, take, 'seconds'))} to train).")
@@ -136,7 +136,7 @@ class OptionsExplorer(Explorer):
             title = OPTIONS[option] if option == "scratch" else f"{option}  {OPTIONS[option]}"
             canvas.text(left + 16, y - 8, title, 16, bold=option == take)
             if len(alike) > 1 and option in alike:
-                said = "taken: among the quickest of these" if option == take else "none told better"
+                said = "take this: quickest of these" if option == take else "none clearly better"
                 canvas.text(952, y - 8, said, 14, "#555555", "rm")
             mean, width = scores[option, at]
             seconds, memory, trained = (_mean(chosen, option, c) for c in ("seconds", "mebibytes", "parameters"))

@@ -114,7 +114,8 @@ class ColorizationExplorer(_PretextExplorer):
         chroma = [(x - gray).norm(dim=1).mean().item() for x in (guess, self.picture)]
         if chroma[1] < 0.01:
             return f"{self.photo.problem}The original has no colour: the guess is invention."
-        return (f"{self.photo.problem}The guess has {chroma[0] / chroma[1]:.0%} of the original's colour. "
+        return (f"{self.photo.problem}Before it is strengthened, the guess has {chroma[0] / chroma[1]:.0%} of "
+                f"the original's colour. "
                 f"Where several colours are possible, the guess with the smallest squared error is their mean: pale.")
 
 
@@ -190,4 +191,4 @@ class JigsawExplorer(_PretextExplorer):
         rank = int((p > p[self.order.value - 1]).sum()) + 1
         chance = p[self.order.value - 1].item()
         return (f"{self.photo.problem}It is {p.max().item():.0%} sure of its answer, and {told}. Among the 24 orders, "
-                f"the right one has place {rank} ({chance:.0%}; guessing gives 4%).")
+                f"of the 24 orders it ranks the right one at place {rank} ({chance:.0%}; guessing gives 4%).")

@@ -118,8 +118,8 @@ class TwoViewsExplorer(Explorer):
         canvas.text(60, 278, f"views 1 and 2:  {pair:.2f}", 18, POSITIVE, bold=True)
         canvas.text(300, 278, f"(mean of {DRAWS} such pairs: {mean:.2f})", 16, POSITIVE)
         canvas.text(900, 278, f"view 1 and the other image:  {apart:.2f}", 18, NEGATIVE, "rm", bold=True)
-        verdict = ("hardly notices what was changed" if mean > 0.85 else "notices it a little" if mean > 0.6 else
-                   "is clearly disturbed by it")
+        verdict = ("hardly notices the changes" if mean > 0.85 else "notices the changes a little" if mean > 0.6 else
+                   "is clearly disturbed by the changes")
         closer = "closer to each other than to" if pair > apart else "no closer to each other than to"
         return (f"{self.photo.problem}The two views have similarity {pair:.2f} and are {closer} the other image "
                 f"({apart:.2f}). On average over {DRAWS} pairs ({mean:.2f}), this representation {verdict}.")

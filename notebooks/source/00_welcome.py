@@ -83,7 +83,8 @@ print(f"trained on {simclr.card['data']} in {simclr.card['seconds'] / 60:.1f} mi
       f"({simclr.card['hardware']}), seed {simclr.settings.seed}")
 
 # %% [markdown]
-# Each row: one held-out image, which was not trained on, and then its six nearest training images by cosine similarity. A
+# Each row: one held-out image, which was not trained on, and then its six nearest training images by cosine similarity (1 where two
+# lists of numbers point the same way, 0 where they are unrelated: notebook 03). A
 # green frame with a tick marks the same shape, an orange frame with a cross another shape.
 
 # %%
@@ -102,7 +103,7 @@ picture(draw_neighbors(val.images[queries], val.labels[queries],
 
 # %% [markdown]
 # Pixels find similar colours. SimCLR finds mostly the same shape, in whatever colour. And over all held-out images? Let the
-# 20 nearest training images vote for a shape, the closer the stronger, and count how often they are right. This is **kNN
+# 20 nearest training images vote for a shape, closer ones count more, and count how often they are right. This is **kNN
 # accuracy**, the quickest way to see what a representation is worth.
 
 # %%

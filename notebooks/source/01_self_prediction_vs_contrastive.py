@@ -67,9 +67,9 @@ MaskedExplorer()
 #
 # ### Exercise 1 · Hide patches
 #
-# Write the function that hides the patches. A picture is divided into P × P patches, and `hidden` says for each whether it is hidden: bool
-# (N, P, P), rows first. Hidden pixels become grey, 0.5. The cell after it tells whether it is right, and if not, which mistake it
-# looks like. Stuck? `hint("mask_patches")` in a cell of your own helps a step further.
+# Write the function that hides the patches. A picture is divided into P × P patches, and `hidden` says for each whether it is
+# hidden: bool (N, P, P), rows first. Hidden pixels become grey, 0.5. The cell after it tells whether it is right, and if not,
+# which mistake it looks like. Stuck? `hint("mask_patches")` in a cell of your own helps a step further.
 
 
 # %%
@@ -117,7 +117,7 @@ ColorizationExplorer()
 # ### Rotation
 #
 # Turn the picture by 0°, 90°, 180° or 270° and ask: by which? It helps to recognise what is in the picture, and to know how it
-# usually stands. **Predict:** for which of the photos is that hardest? Turn slowly and watch the bars hand over.
+# usually stands. **Predict:** for which of the photos is that hardest? Turn slowly and watch one bar take over from the next.
 
 # %%
 from helpers.widgets.self_prediction import RotationExplorer
@@ -127,7 +127,7 @@ RotationExplorer()
 # %% [markdown]
 # The whole *flower* looks much the same from all sides, and the network is least sure of it. Of the *petals* it is surprisingly sure,
 # and right. What might it look at there, light and shadow perhaps? A network uses whatever helps, not what we had in mind. With the
-# *star* it fails: rendered shapes are unlike anything that it has seen.
+# *arrow* it fails as well, though you see at once which way it points: rendered shapes are unlike anything that it has seen.
 #
 # ### Exercise 2 · Make the rotation task
 #
@@ -178,11 +178,12 @@ JigsawExplorer()
 # %% [markdown]
 # ## 2. Contrastive learning
 #
-# The other family compares. Two **views** (altered copies) of the same image are **similar** and should get similar vectors: *minimise* their distance. Views
-# of different images are **dissimilar**: *maximise* theirs.
+# The other family compares. Two **views** (altered copies) of the same image are **similar** and should get similar vectors:
+# *minimise* their distance. Views of different images are **dissimilar**: *maximise* theirs.
 #
-# Below, four images, A to D, with two views each. An encoder has put every view somewhere on a circle, badly. The arrows show where the
-# loss wants each point to go. Drag a point with its slider and watch the loss. Then press *1 gradient step*, and *25 steps*.
+# Below, four images, A to D, with two views each. An encoder has put every view somewhere on a circle, badly. The arrows show
+# where the loss wants each point to go. Drag a point with its slider and watch the loss. (*Chance* is the loss where all views
+# are equally alike: log 7, since each has seven others to choose from.) Then press *1 gradient step*, and *25 steps*.
 #
 # **Predict:** where will the eight points end up?
 
@@ -247,8 +248,8 @@ for name, (a, b) in z.items():
 # ## 3. Side by side
 #
 # Which family learns the better encoder? Same images, same encoder, same optimiser, and the same budget: as many images through the
-# encoder as SimCLR saw views. (What differs is the task: SimCLR's views change their colours too, the others crop and flip before
-# they begin.) Then the encoder is frozen, and a vote of nearest neighbours (kNN) and a linear classifier on 5,000 labels (linear probe)
+# encoder as SimCLR saw views. (One more difference: SimCLR's views are recoloured as well; the others crop and flip only.)
+# Then the encoder is frozen, and a vote of nearest neighbours (kNN) and a linear classifier on 5,000 labels (linear probe)
 # say what its representation is worth. Raw pixels and a random encoder show what comes for free.
 #
 # **Predict** the order, for our shapes and for photos.
@@ -274,19 +275,19 @@ for data in dict.fromkeys(row["data"] for row in pretext):
 #
 # There is no winner for all images. (Compare within a column: kNN has the labels of all training images, the probe only 5,000.)
 #
-# * On **photos**, SimCLR leads clearly. Rotation comes second, perhaps because who knows how things stand has recognised some of them.
-#   The tasks that paint come after.
-# * On our **shapes**, three seeds do not tell rotation and SimCLR apart. A shape is never tilted by more than 30°, so of a heart, an arrow or a moon only the
-#   outline tells how far it was turned (of a disc, ring, square or cross nothing can), and the outline is what we ask for afterwards.
-#   The tasks that paint learn hardly more than an untrained
-#   network knows: most of their pixels are ground, and a colour can be painted without knowing the shape.
+# * On **photos**, SimCLR leads clearly. Rotation comes second, perhaps because knowing which way up things stand means
+#   recognising some. The tasks that paint come after.
+# * On our **shapes**, three seeds do not tell rotation and SimCLR apart. A shape is never tilted by more than 30°, so of a heart,
+#   an arrow or a moon only the outline tells how far it was turned (of a disc, ring, square or cross nothing can; why these are
+#   told apart as well, the table does not say), and the outline is what we ask for afterwards. The tasks that paint learn hardly
+#   more than an untrained network knows: most of their pixels are ground, and a colour can be painted without knowing the shape.
 #
 # Jigsaw is a puzzle of its own: third on shapes, far ahead of the painters, and on photos its neighbours are no better than an
 # untrained network's, though a linear probe reads a little more.
 #
 # And a warning: this compares small networks, small budgets and frozen encoders. Masked autoencoders come into their own with large
 # transformers that are fine-tuned as a whole: 83.6% on ImageNet with ViT-B (MAE's authors, their repository). What carries over is the
-# reason: **a pretext task is worth as much as its answer has in common with your question.**
+# reason: **a pretext task is useful as far as answering it needs what your own question needs.**
 
 # %% [markdown]
 # ## Five questions

@@ -85,9 +85,9 @@ check("two_views", two_views)
 # ### Exercise 2 · An amount for every image
 #
 # Libraries often draw one amount of jitter for a whole batch: all views then become darker together. Ours draws one for every
-# image. Write brightness and contrast that way. First brightness: multiply, and clip to 0 and 1. Then contrast: multiply each pixel's
-# difference from the mean grey level of the brightened image by the factor (1 changes nothing), and clip again. Grey is
-# 0.2989 R + 0.587 G + 0.114 B.
+# image. Write brightness and contrast that way. First brightness: multiply, and clip to 0 and 1. Then contrast: with $m$ the mean grey
+# level of the whole brightened image, every value $x$ in all three colours becomes $m + c\,(x - m)$, where $c$ is the image's factor (1
+# changes nothing); clip again. Grey is 0.2989 R + 0.587 G + 0.114 B.
 
 
 # %%
@@ -116,7 +116,8 @@ check("color_jitter", jitter)
 # the mean over six pairs. (The one that learned on shapes had a policy of its own: crops of at least half the area, jitter of
 # strength 1, seven of ten views grey, no blur. A smaller crop often misses the one shape.)
 #
-# **Predict:** which change disturbs the trained encoder more, any colour you like, or a very small crop? And raw pixels?
+# **Predict:** which disturbs the trained encoder more, colour jitter as strong as in its training ($s = 1$), or a crop of down to 8%
+# of the picture? And raw pixels?
 
 # %%
 from helpers.widgets.two_views import TwoViewsExplorer
@@ -124,8 +125,10 @@ from helpers.widgets.two_views import TwoViewsExplorer
 TwoViewsExplorer()
 
 # %% [markdown]
-# Try: *strength s* up to 1.5, with the trained encoder and with raw pixels. *Grey* on. *Smallest area* down to 0.08. Then choose
-# the same kind of shape as the other image: another star for a star.
+# Try one change at a time, the others off and *smallest area* at 1: colour jitter with $s = 1$, then a *smallest area* of 0.08,
+# each with the trained encoder and with raw pixels. Then $s = 1.5$, which is more than it met in training. Last, choose another
+# star as the other image. Nobody told the encoder that two stars belong together, and the loss pushes them apart like any two
+# images: that stars lie nearer to stars shows over many images only (kNN).
 #
 # One pair is an anecdote. Here are 500 held-out shapes. For each transform alone: how similar are an image and its changed
 # version, in the eyes of the trained and of a random encoder? For scale, the last row compares *different* images.
@@ -162,10 +165,11 @@ for name, images in versions_of.items():
     print(f"{name:>15}  {similarity(trained, images):7.2f}  {similarity(untouched, images):6.2f}")
 
 # %% [markdown]
-# The trained encoder hardly notices new colours, greyness and mirroring, which its policy taught it to ignore. Crops were in its policy
-# too, and yet half of the picture cut away is noticed as much as noise and cutout, which were not: what is gone cannot be ignored. A
-# turn by 90° or more, which was not in it either, it sees most clearly. To the random encoder it is the other way round: a turned
-# image is almost the same, and a recoloured one far less alike. **A policy is a statement about what does not matter.**
+# The trained encoder hardly notices new colours and greyness, which its policy taught it to ignore; the random one notices these
+# most. (Mirroring disturbs neither much: that row shows nothing learned.) Crops were in its policy too, and yet half of the
+# picture cut away is noticed as much as noise and cutout, which were not: what is gone cannot be ignored. A turn by 90° or more,
+# which was not in it either, it sees most clearly; to the random encoder a turned image is almost the same. **A policy is a
+# statement about what does not matter.**
 
 # %% [markdown]
 # ## 3. Why the extra transformation?
@@ -212,8 +216,9 @@ Markdown(results_table(read_results("shortcut"), {"condition": "striped ground"}
                        {"pairs_found": "pairs found", "knn": "kNN", "probe": "linear probe"}))
 
 # %% [markdown]
-# *(Shapes of 2,000 test images; each run 15 epochs. "Pairs found" is the share of views whose most similar other view is their
-# partner, in the last training batch: 128 images, each run under its own policy, guessing finds 0.4%. `data/README.md` has the command.)*
+# *(kNN and linear probe: shapes named correctly, among 2,000 test images; 15 epochs each. "Pairs found" is the share of views
+# whose most similar other view is their partner, in the last training batch: 128 images, each run under its own policy, guessing
+# finds 0.4%. `data/README.md` has the command.)*
 #
 # It takes the shortcut. Without colour transforms the network finds *every* partner, and tells shapes apart no better than an
 # untrained one. With colour transforms it finds only about half of the partners, and names several
@@ -265,8 +270,8 @@ for rotate_p in (0.0, 0.75):
     print(f"turned with probability {rotate_p}: which way up? {of_h:.1%} by h, {of_z:.1%} by z (guessing 50%)")
 
 # %% [markdown]
-# Now three seeds of longer runs, and three more questions. 6 or 9? Some flowers are recognised by their colour: does an encoder that learned
-# to ignore colours recognise them less well? And what is left of a shape's hue?
+# Now three seeds of longer runs, and three more questions. 6 or 9? Some flowers are recognised by their colour: does an encoder
+# that learned to ignore colours recognise them less well? And what is left of a shape's hue?
 
 # %%
 stay = sorted(read_results("what_must_stay"), key=lambda row: row["data"] + row["question"])
@@ -279,14 +284,15 @@ Markdown(results_table(stay, {"data": "images", "question": "question", "transfo
 #
 # Was your prediction right? We had expected every question to become hard in $z$ and to stay easy in $h$. It is less tidy.
 #
-# * **$z$ loses what the views do not share, more or less of it.** With colour transforms, hue is nearly gone. With turns, which way up a
-#   digit stands is told clearly less often.
-# * **$h$ can keep more than the loss asks for.** Which way up a digit stands can still be read from $h$, and 6 or 9 as well: a handwritten
-#   9 is not quite a turned 6, and $h$ has room for the difference. The paper saw the same (Table 3: how an image was turned is read from $h$ in
-#   67.6% of the cases, from $z$ in 25.6%, where guessing gives 25%). This is why the projection head is thrown away.
-# * **But not everything.** Of the shapes' hues, which most views lost altogether (seven of ten were grey), even $h$ keeps little, and its
-#   neighbours no more than those of $z$. Flowers are recognised a few points less well by their neighbours, in $z$ no worse than in $h$;
-#   a linear probe, which may choose what to look at, sees no clear difference.
+# * **$z$ loses what the views do not share, more or less of it.** With colour transforms, hue is nearly gone. With turns, which
+#   way up a digit stands is told clearly less often.
+# * **$h$ can keep more than the loss asks for.** Which way up a digit stands can still be read from $h$, and 6 or 9 as well: a
+#   handwritten 9 is not quite a turned 6, and $h$ has room for the difference. The paper saw the same (Table 3: how an image was
+#   turned is read from $h$ in 67.6% of the cases, from $z$ in 25.6%, where guessing gives 25%). This is why the projection head
+#   is thrown away.
+# * **But not everything.** Of the shapes' hues, which most views lost altogether (seven of ten were grey), even $h$ keeps little,
+#   and its neighbours no more than those of $z$. Flowers are recognised a few points less well by their neighbours, in $z$ no
+#   worse than in $h$; a linear probe, which may choose what to look at, sees no clear difference.
 #
 # So a harmful transform need not destroy a label. It makes it *harder to read*: for the turns mostly in $z$, for hue in $h$ too.
 

@@ -128,9 +128,12 @@ from helpers.widgets.matrix import MatrixExplorer
 MatrixExplorer()
 
 # %% [markdown]
+# The softmax turns a row of $s / \tau$ into probabilities $p$, and the row's loss is $\ell = -\log p$ of its partner (part 4 has the
+# formula). *Chance* is its value where all similarities are equal, $\log(2N - 1)$.
+#
 # Try these:
 #
-# 1. Move **after epoch** down to 0 and up again. The untrained network finds every view like every other: all is dark, and the
+# 1. Move **after epoch** down to 0 and up again. To the untrained network all views look alike: everything is dark, and the
 #    partner is nothing special. Training has to pull the matrix apart, until little more than the two green lines is dark. (The
 #    networks are shown as they are used after training, with BatchNorm's running averages. In a training step BatchNorm spreads
 #    the batch from the beginning.)
@@ -140,10 +143,10 @@ MatrixExplorer()
 #    at a low temperature, and which at a high one?
 # 5. Raise **N** to 16: 30 negatives instead of 10. Does finding the partner get easier or harder?
 #
-# The lowest panel is the gradient of this row's loss $\ell$ (its formula follows) by its similarities: how much $\ell$ wants each of them
-# to grow (up: a pull) or to shrink (down: a push), drawn to the longest bar. With $p_k$ the probability that the softmax gives to view
-# $k$, and $j$ the partner, the partner is pulled by $(1 - p_j) / \tau$, and each negative $k$ is pushed by $p_k / \tau$: together as
-# much. At a low temperature only the hardest negatives have a probability worth naming.
+# The lowest panel is the gradient of this row's loss $\ell$ by its similarities: how much $\ell$ wants each of them to grow (up: a pull)
+# or to shrink (down: a push). The longest bar fills the panel. With $p_k$ the probability of view $k$, and $j$ the partner, the partner
+# is pulled by $(1 - p_j) / \tau$, and each negative $k$ is pushed by $p_k / \tau$: together as much. At a low temperature only the
+# hardest negatives get a noticeable probability.
 
 # %% [markdown]
 # ## 4. By hand
@@ -176,7 +179,7 @@ ByHand()
 
 # %%
 def nt_xent_loops(z: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return NT-Xent of projections z, (2N, D), float32 or float16, term by term; rows k and k + N are a pair."""
+    """Return NT-Xent of projections z, (2N, D), float32 or float16, term by term, in float32; rows k and k + N are a pair."""
     ### BEGIN SOLUTION
     # One row at a time; torch.stack keeps the gradient of every term.
     z = F.normalize(z.float(), dim=1)
@@ -196,7 +199,7 @@ check("nt_xent_loops", nt_xent_loops)
 # ## 5. As matrices
 #
 # A batch of 256 images has 512 rows and more than a quarter of a million similarities: too many for a loop in every step of a training.
-# Here is the same a step at a time, for all rows at once, on the projections of four images.
+# Here is the loss again, one step at a time, for all rows at once, on the projections of four images.
 
 # %%
 from helpers.losses import cosine_similarity
@@ -225,13 +228,13 @@ print(f"loss {loss:.4f}")
 #
 # ### Exercise 4 · NT-Xent in five lines
 #
-# Put the steps into a function, for any number of images. The check knows the classic mistakes, which stand or stood in public code;
+# Put the steps into a function, for any number of images. The check knows the classic mistakes of public code;
 # some of them never show in a falling loss.
 
 
 # %%
 def my_nt_xent(z: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return NT-Xent of projections z, (2N, D), float32 or float16, without a loop; rows k and k + N are a pair."""
+    """Return NT-Xent of projections z, (2N, D), float32 or float16, without a loop, in float32; rows k and k + N are a pair."""
     ### BEGIN SOLUTION
     # Cross-entropy is logsumexp - positive, and takes the mean: the class of each row is its partner.
     logits = cosine_similarity(z.float()) / temperature
@@ -249,7 +252,8 @@ check("nt_xent", my_nt_xent)
 # %%
 from helpers.losses import nt_xent
 
-print(f"step by step {loss:.6f}   helpers {nt_xent(projections, tau):.6f}   yours {my_nt_xent(projections, tau) or 'not yet'}")
+mine = my_nt_xent(projections, tau)
+print(f"step by step {loss:.6f}   helpers {nt_xent(projections, tau):.6f}   yours {'not yet' if mine is None else f'{mine:.6f}'}")
 
 # %% [markdown]
 # ## 6. What the temperature does

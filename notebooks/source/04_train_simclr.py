@@ -62,7 +62,7 @@ picture(show_images(pictures, [text for row in ("image", "view 1", "view 2") for
 #
 # The **encoder** $f$ is the network that we want to have at the end. Its output $h$ is the representation. The **projection
 # head** $g$ is a small network on top, used in training only. The loss looks at $z = g(h)$, and lets $z$ drop whatever does
-# not help to find the partner. The head absorbs this, so that $h$ can keep more: in the paper's Table 3, how an image was
+# not help to find the partner. The loss happens in the head, so that $h$ can keep more: in the paper's Table 3, how an image was
 # rotated can be read from $h$ in 67.6% of the cases and from $g(h)$ in 25.6%, where guessing gives 25%. After training, the
 # head is thrown away.
 
@@ -156,10 +156,11 @@ check("contrastive_top1", contrastive_top1)
 # ## 5. The same with Lightning
 #
 # `helpers/simclr.py` holds the loop that you have just seen, and adds what a real run needs: warm-up and a cosine schedule,
-# 16-bit arithmetic where the machine has it, checkpoints that survive a kill, several GPUs. These are its settings. Any of
-# them can be changed: `settings_for("laptop", "shapes", temperature=0.5)`. (Three differ from the paper's on purpose. A crop of less than
-# half often misses the one shape in the picture. Most views are grey, since a shape's hue beside that of its ground survives the
-# jitter, and would be a clue to the partner. And blur takes too much from 32 pixels.)
+# 16-bit arithmetic where the machine has it, checkpoints from which an interrupted run goes on, several GPUs. These are its
+# settings. Any of them can be changed: `settings_for("laptop", "shapes", temperature=0.5)`. (Batch, epochs and optimiser are a
+# laptop's. Of the policy, three differ from the paper's on purpose. A crop of less than half often misses the one shape in the
+# picture. Most views are grey, since a shape's hue beside that of its ground survives the jitter, and would be a clue to the
+# partner. And blur takes too much from 32 pixels.)
 
 # %%
 from dataclasses import asdict, replace
@@ -194,14 +195,14 @@ check("lr_factor", lr_factor)
 #
 # | curve | healthy | worry when |
 # |---|---|---|
-# | **loss** | starts at chance, $\log(2N - 1)$, or above, and falls far below it, towards the floor | it stays at chance, jumps, or becomes nan |
-# | **pairs found first** | rises early and keeps rising | it stays at the few percent of an untrained network |
+# | **loss** | starts at chance, $\log(2N - 1)$, or above, and falls far below it, towards the floor | it stays near chance, or becomes nan |
+# | **pairs found** | rises early and keeps rising | it stays at the few percent of an untrained network |
 # | **spread of z** | well above 0: projections point in different directions | it falls to 0: all images get the same $z$, a **collapse** |
 # | **kNN accuracy**, held out | keeps rising | it stays low while the other three look healthy |
 #
-# (The spread is $1 - \lVert \text{mean of the normalised } z \rVert^2$: 0 if all are one point, 1 if their mean is 0.) The first three need no
-# labels. The fourth uses the labels of 3,000 training and 1,000 validation images to measure; no gradient comes from them. The test
-# split stays closed until the end.
+# (The spread is $1 - \lVert \text{mean of the normalised } z \rVert^2$: 0 if all are one point, 1 if their mean is 0.) The first
+# three need no labels. The fourth uses the labels of 3,000 training and 1,000 validation images to measure; no gradient comes
+# from them. The test split stays closed until the end.
 #
 # **Predict:** a network may match views by colour alone, an easy clue that says nothing about the content: a **shortcut**. Which of the
 # curves gives it away?
@@ -241,7 +242,7 @@ from helpers.plotting import draw_training_curves
 picture(draw_training_curves(result.history, result.settings.chance_loss, result.settings.floor_loss,
                              result.history[-1]["step"], knn_chance=1 / len(train.classes)),
         "Four curves over the steps of the run: the loss falls from around chance level towards the floor, the share of "
-        "pairs found first rises, the spread of z stays well above 0, and kNN accuracy on held-out images rises.")
+        "pairs found rises, the spread of z stays well above 0, and kNN accuracy on held-out images rises.")
 
 # %% [markdown]
 # ## 7. Has it learned?
@@ -304,15 +305,15 @@ for condition in dict.fromkeys(row["condition"] for row in runs):
     print(f"{condition:>30}: kNN {kNN[0]:.1%} ± {kNN[1]:.1%}, probe {probe[0]:.1%} ± {probe[1]:.1%} ({len(rows)} seeds)")
 
 # %% [markdown]
-# Without colour distortion, the two views of an image share their colours, and hardly any two images share them. Colour is
-# then an easy clue to the partner, and the shape is hardly needed. The paper's Figure 6 shows the same clue in photos: the
-# histograms of pixel intensity of two crops alone tell whether they come from one image.
+# Without colour distortion, the two views of an image share their colours, and hardly any two images share them. Colour is then
+# an easy clue to the partner, and the shape is hardly needed: by kNN the result is below an untrained encoder. The paper's Figure
+# 6 shows the same clue in photos: the histograms of pixel intensity of two crops alone tell whether they come from one image.
 
 # %% [markdown]
 # ## On a GPU, on real photos
 #
-# The same code, another preset: a ResNet-18 on CIFAR-10. With a GPU and network, set `TRAIN_ON_GPU = True`; if the session
-# ends before the training does, run the cell again and it goes on. From a terminal it is
+# The same code with other settings (the **preset** `colab`): a ResNet-18 on CIFAR-10. With a GPU and an internet connection, set
+# `TRAIN_ON_GPU = True`; if the session ends before the training does, run the cell again and it goes on. From a terminal it is
 # `python -m helpers train --data cifar10 --preset colab`.
 
 # %%
@@ -330,9 +331,9 @@ else:
 # %% [markdown]
 # ## The clinic
 #
-# Three runs have gone wrong. They used the same images, encoder and policy as a healthy run, with one fault each. Here
-# are four epochs of the healthy run and of the three patients. The loss shown is NT-Xent computed correctly, also
-# where the patient was trained on something else.
+# Three runs have gone wrong. They used the same images, encoder and policy as a healthy run, with one fault each (and patient A
+# with a simpler head). The number in each panel is the last value. Here are four epochs of the healthy run and of the three
+# patients. The loss shown is NT-Xent computed correctly, also where the patient was trained on something else.
 #
 # **Diagnose before you read on.** One patient has a learning rate that is far too high, one has been told the wrong partners,
 # and one has collapsed. Which is which, and which curve gave it away?
@@ -345,16 +346,16 @@ with (RESULTS / "clinic.csv").open() as file:
               for row in csv.DictReader(file)]
 batch_size = int(clinic[0]["batch_size"])
 patients = {name: [row for row in clinic if row["run"] == name] for name in ("healthy", "A", "B", "C")}
-picture(draw_clinic(patients, chance_loss=math.log(2 * batch_size - 1)),
-        "Curves of a healthy run and of patients A, B and C: NT-Xent loss, pairs found first, spread of z and kNN "
+picture(draw_clinic(patients, chance_loss=math.log(2 * batch_size - 1), knn_chance=0.1),
+        "Curves of a healthy run and of patients A, B and C: NT-Xent loss, pairs found, spread of z and kNN "
         "accuracy over the steps.")
 
 # %% [markdown]
 # <details><summary><b>Patient A</b></summary>
 #
-# **Collapse.** The spread of $z$ falls to 0 within a few steps: all images have become the same point. NT-Xent then sits
-# exactly at chance, and kNN stays near guessing. The fault: the negatives were left out of the loss, so that only "pull the
-# pair together" was left, and the quickest way to do that is to map everything to one point. Negatives prevent this. (This
+# **Collapse.** The spread of $z$ falls to 0 within a few steps: all images have become the same point. NT-Xent then sits exactly
+# at chance, and kNN stays where an untrained network's is. The fault: the negatives were left out of the loss, so that only "pull
+# the pair together" was left, and the quickest way to do that is to map everything to one point. Negatives prevent this. (This
 # patient's head is linear. The usual head ends in BatchNorm, which keeps the spread up and would have hidden the collapse.)
 # </details>
 #
@@ -367,10 +368,9 @@ picture(draw_clinic(patients, chance_loss=math.log(2 * batch_size - 1)),
 #
 # <details><summary><b>Patient C</b></summary>
 #
-# **Learning rate far too high.** The loss starts far above the healthy run's, drops to chance and lingers there, with most of the
-# spread gone: unlike A it comes back, slowly and not far. It finds hardly any pair. The fault: a learning rate 500 times that of the
-# healthy run.
-# </details>
+# **Learning rate far too high.** The loss starts far above the healthy run's, drops to chance within a few dozen steps, while
+# most of the spread goes. Unlike A it recovers a little, slowly and not far, and it finds hardly any pair. The fault: a learning
+# rate 500 times that of the healthy run. </details>
 
 # %% [markdown]
 # ## Five questions
@@ -386,8 +386,8 @@ Quiz("04")
 # * SimCLR has four parts, two views, an encoder, a head and NT-Xent, and a loop of ten lines.
 # * Read the loss beside chance, $\log(2N - 1)$, and the floor, which depends on $\tau$. The loss alone does not tell a useful
 #   feature from a shortcut: check with labels.
-# * A spread near 0 means collapse. Pairs not found in spite of a good spread: check first how they are paired. A loss that
-#   jumps: lower the learning rate.
+# * A spread near 0 means collapse. Pairs not found in spite of a good spread: check first how they are paired. A spread that falls at
+#   once and comes back only in part, with a loss stuck near chance: lower the learning rate.
 # * Without colour distortion, colour is an easy clue to the partner, and hardly any shape is learned.
 #
 # ## Further

@@ -27,7 +27,8 @@ print({name: version for name, version in versions().items() if name in ("python
 # Of what was trained, the encoder $f$ is kept, and the projection head $g$ is thrown away. Is that wise? After all, the loss
 # was taken at $z = g(h)$.
 #
-# **Predict:** whose nearest neighbours tell the four new shapes apart better, those of $h$ or those of $z$?
+# **Predict:** whose nearest neighbours tell the four new shapes apart better, those of $h$ or those of $z$? (Here the neighbours have the
+# labels of all training images of the four shapes, and the probe has 500. From part 3 on there are twenty.)
 
 # %%
 from torch import nn
@@ -47,9 +48,9 @@ for name, net in ways.items():
     print(f"{name:>14}: kNN {scores['knn']:.1%}, linear probe {scores['probe']:.1%} of {len(test)} test images")
 
 # %% [markdown]
-# For neighbours, one run hardly tells $h$ and $z$ apart; a linear classifier does better on $h$. The loss gives no reason to keep in $z$
-# what two views do not share, and the head drops part of it. $h$, one step before, still holds more, and a new task may need just
-# that. In the paper (Figure 8), $h$ is more than 10 points better than $z$ on ImageNet.
+# For neighbours, $h$ and $z$ are nearly equal in this one run; a linear classifier does better on $h$. The loss gives no reason
+# to keep in $z$ what two views do not share, and the head drops part of it. $h$, one step before, still holds more, and a new
+# task may need just that. In the paper (Figure 8), $h$ is more than 10 points better than $z$ on ImageNet.
 
 # %% [markdown]
 # ## 2. The map
@@ -59,8 +60,9 @@ for name, net in ways.items():
 # nothing into the distances between groups or their sizes, and check a group by the neighbours themselves, for t-SNE can draw groups
 # where there are none.
 #
-# Move through the images. Find one whose neighbours are all of its kind by $h$, and none by raw pixels. What do its pixel
-# neighbours share with it?
+# The chosen image has a yellow frame, and circles mark its six nearest images, by all numbers of $h$ or by pixels and not by
+# their place on the map: green is the same shape, orange another. Move through the images. Find one whose neighbours are all of
+# its kind by $h$, and none by raw pixels. What do its pixel neighbours share with it?
 
 # %%
 from helpers.widgets.embedding import EmbeddingExplorer
@@ -76,21 +78,21 @@ EmbeddingExplorer()
 # ## 3. A few labels
 #
 # Labels cost money, so let us count them: five of each class to learn from, and as many again to make choices with (the
-# **validation** images). A comparison is fair if every option gets the same ones. Two more habits make it less noisy: as many of each
-# class, and nested choices, where "20 labels" holds the images of "5 labels", so that a curve over labels does not jump merely because
-# other images were drawn.
+# **validation** images). A comparison is fair if every option gets the same ones. Two more habits make it less noisy: equally
+# many of each class, and nested choices, where "20 labels" holds the images of "5 labels", so that a curve over labels does not
+# jump merely because other images were drawn.
 
 # %% [markdown]
 # ### Exercise 1 · Choose the labels
 #
-# Write the choice: `per_class` rows of each class, in an order that `seed` alone decides, so that a larger choice holds every
-# smaller one. Stuck? `hint("choose_labels")`
+# Write the choice: `per_class` rows of each class, drawn at random. The draw depends on `seed` alone (another seed, other rows), and a
+# larger choice holds every smaller one. Stuck? `hint("choose_labels")`
 # in a cell of your own helps a step further.
 
 
 # %%
 def choose_labels(labels: torch.Tensor, per_class: int, seed: int) -> torch.Tensor:
-    """Return the indices of the chosen rows, per_class of each class in labels (N,), in any order: (classes * per_class,)."""
+    """Return the indices of random rows, per_class of each class in labels (N,), sorted or not: (classes * per_class,)."""
     ### BEGIN SOLUTION
     # One shuffled order for every per_class: the first ones of a class are always among the first more.
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
@@ -124,11 +126,11 @@ picture(show_images(few.images[order], [new[k] for k in few.labels[order]], colu
 #
 # Put a new linear layer on top of $f$ and train everything on the labelled images: **fine-tuning**. The new layer starts from
 # nothing, while the encoder knows something already. So here each layer learns at half the rate of the one above it, and the lowest
-# hardly moves. (In part 8 validation may choose equal rates as well.) Images are cropped a little, every second one is mirrored,
+# hardly moves. Images are cropped a little, every second one is mirrored,
 # and validation images tell when to stop.
 #
-# Beside it is the baseline that nobody should leave out: the same network **from scratch**. Guessing gives 25%. How much better is
-# a network that starts from nothing?
+# Beside it is the baseline that nobody should leave out: the same network **from scratch**. **Predict** its accuracy with twenty
+# images. (Guessing gives 25%.)
 
 # %%
 from helpers.transfer import fine_tune, train_from_scratch
@@ -186,7 +188,7 @@ if mine is not None:
 # Here is option 2 with its fingerprints, done right (`"eval"`) and with the bug as a switch (`"train"`). The images are augmented anew at
 # each step, so that they pass the encoder each time: that is when the bug can strike.
 #
-# **Predict:** no weight moves in either. Does the bug hurt or help?
+# **Predict:** no weight of the encoder moves in either mode. Does the bug hurt or help?
 
 # %%
 from helpers.transfer import train_last_layers
@@ -210,19 +212,19 @@ Markdown(results_table(rows, {"labels": "labels per class"}, {"eval": "frozen", 
 
 # %% [markdown]
 # ± is a 95% interval over five seeds, each with other labelled images; *lost* compares seed by seed. Where the interval of what is lost
-# holds 0, these seeds cannot tell; elsewhere the bug costs a few points, and no message announces it. It could be worse: here, the
-# batches of the new task look much like those of pretraining. And the
+# holds 0, these seeds cannot tell; elsewhere the bug costs a few points, and no message announces it. It may cost more where the new
+# images differ more from those of pretraining. And the
 # encoder that you test is no longer the one that you loaded: a second task that shares it would find it changed. A fingerprint costs
 # one line.
 
 # %% [markdown]
 # ## 6. Option 3: embed the images, train a new classifier
 #
-# The encoder turns images into vectors once and for all. From then on this is an ordinary table of numbers, and any ready-made classifier
-# will do: logistic regression, a linear SVM, nearest neighbours, a forest. `strength` is scikit-learn's `C` for the first two (the smaller,
-# the stronger the regularisation), the number of neighbours for kNN, and of trees for the forest. (Logistic regression is a linear layer as well: options 2 and 3
-# then differ only in how it is fitted and regularised.) Vectors are **standardised** first, by the mean and
-# spread of the *training* images: those of test images must not be known yet.
+# The encoder turns images into vectors once and for all. From then on this is an ordinary table of numbers, and any ready-made
+# classifier will do: logistic regression, a linear SVM, nearest neighbours, a forest. `strength` is scikit-learn's `C` for the
+# first two (the smaller, the stronger the regularisation), the number of neighbours for kNN, and of trees for the forest.
+# (Logistic regression is a linear layer as well: options 2 and 3 then differ only in how it is fitted and regularised.) Vectors
+# are **standardised** first, by the mean and spread of the *training* images: those of test images must not be used.
 
 # %%
 from helpers.transfer import classify_embeddings
@@ -244,7 +246,10 @@ for classifier, strength in (("logistic regression", 0.01), ("linear SVM", 0.001
 
 # %%
 def probe_accuracy(fit, train: tuple, val: tuple, test: tuple, strengths: tuple[float, ...]) -> float:
-    """Return the accuracy on test of the probe that was fitted on train, and chosen on val; parts: (features, labels)."""
+    """Return the accuracy on test of the probe that was fitted on train alone and is best on val.
+
+    Each part is (features, labels). Of equally good strengths the first counts; nothing is fitted again.
+    """
     ### BEGIN SOLUTION
     # Train gives the scale and fits, val chooses, test judges, each once.
     mean, spread = train[0].mean(dim=0), train[0].std(dim=0)
@@ -261,11 +266,13 @@ check("probe_accuracy", probe_accuracy)
 # %% [markdown]
 # ## 7. How much would cheating bring?
 #
-# Eight configurations, judged on the same twenty validation images. Suppose that those had been your test set, and you
+# Eight configurations of option 3 (logistic regression, SVM, neighbours and a forest, some in several strengths), judged on the same
+# twenty validation images. Suppose that those had been your test set, and you
 # report the best of the eight. "We took the best model", or "the best epoch", often means just this. Nobody who does this calls it
 # cheating: it feels like choosing well.
 #
 # **Predict:** on the images that chose it, how far ahead of the average of the eight is the winner? And how far on new images?
+# (First one draw of labels; the cell after it answers.)
 
 # %%
 from helpers.evaluation import extract_features
@@ -287,9 +294,9 @@ judged, true = eight(judges=5, seed=0)
 print(f"one draw of labels: reported {max(judged):.1%}, true {true[judged.index(max(judged))]:.1%}")
 
 # %% [markdown]
-# One draw may be luck, good or bad: twenty images may be easy ones. So here are twenty draws. And since easy images are easy for all,
-# the winner is compared with the **mean of all that were tried**: how far ahead of it does it seem to be, and how far is it? Once with two
-# tries, once with all eight, and once with four times as many images to judge by.
+# One draw may be luck, good or bad: twenty images may be easy ones. So here are twenty draws. And since easy images are easy for
+# all, the winner is compared with the **mean of all that were tried**: how far ahead of it does it seem to be, and how far is it?
+# Once with two tries, once with all eight, and once with four times as many images to judge by.
 
 # %%
 from helpers.metrics import mean_interval
@@ -304,15 +311,17 @@ for judges, tries in ((5, 2), (5, 8), (20, 8)):
           f"{is_.mean():.1f}: {excess:.1f} ± {width:.1f} points too many")
 
 # %% [markdown]
-# With twenty images to judge by, the winner owes nearly all of its lead to them, with eighty about half. The fewer images judge,
-# and the more is tried and the more different the tries are (epochs count, too), the larger the excess: the maximum of noisy numbers is
-# too high. (The two tries are both linear classifiers.) A test set that chooses nothing is the cure, and it works once.
+# With twenty images to judge by, the winner owes its lead to them, all or nearly all of it; with eighty, about half. The excess
+# grows when fewer images judge, and when more, and more different, configurations are tried: the maximum of noisy numbers is too
+# high. Epochs count as tries, too. (Our two tries are alike, both linear; the better of them on twenty images is no better on new
+# ones.) A test set that chooses nothing is the cure, and it works once.
 
 # %% [markdown]
 # ## 8. The three side by side
 #
-# Now all of them, by one protocol: the same labelled images for every option, the same number of tries for each, every
-# choice on validation, and the test read once per row. Here is one seed, live, with four tries each (a minute or two).
+# Now all of them, by one protocol: the same labelled images for every option, the same number of tries for each, every choice on
+# validation, and the test read once per row. Here is one seed, live, with four tries each (for option 1 also with equal rates for
+# all layers); it takes a minute or two.
 
 # %%
 from helpers.transfer import OPTIONS, compare
@@ -329,14 +338,14 @@ for row in rows:
 # * **Shapes, new classes**: the task that you know, and the encoder of six shapes.
 # * **CIFAR-10**: photos of ten kinds of things. The encoder `cifar10-tiny` learned from these very training images, but without
 #   their labels: two hours on two cores. (The recipe of those two hours was chosen by a probe with all labels, in
-#   `data/results/recipes.csv`: a little of them is in every row.) A training with many labels takes minutes, so the first seed's choices
-#   serve all five. Most rows were made on a GPU, the others, and those of the other targets, on a CPU: the column `hardware` tells.
-# * **Flowers-17**: the same encoder on seventeen kinds of flowers, and no class of CIFAR-10 is a flower. Colour may help to tell them apart, and
-#   the transforms of pretraining gave the encoder little reason to keep it. (But notebook 02 found no clear loss: that flowers are simply
-#   unlike the photos it knows may count for more.)
+#   `data/results/recipes.csv`: a little of them is in every row.) A training with many labels takes minutes, so the first seed's
+#   choices serve all five. Most of these accuracies were made on a GPU; the seconds, as everywhere here, are of two CPU cores.
+# * **Flowers-17**: the same encoder on seventeen kinds of flowers, and no class of CIFAR-10 is a flower. Colour may help to tell
+#   them apart, and the transforms of pretraining gave the encoder little reason to keep it. (But notebook 02 found no clear loss:
+#   that flowers are simply unlike the photos it knows may count for more.)
 #
-# "5 labels per class" are those to learn from. As many again, on validation images, choose and stop (of Flowers-17 there are six a class at
-# most), and must be paid for as well. The photos of both sets were re-compressed as JPEG.
+# "5 labels per class" are those to learn from. As many validation images choose and stop, but no more than there are (of Flowers-17 six a
+# class, of CIFAR-10 500), and must be paid for as well. The photos of both sets were re-compressed as JPEG.
 #
 # Move the labels from few to many, on each target. Which curve starts lowest and climbs fastest? And is the most accurate option
 # always the one to take?
@@ -360,18 +369,20 @@ Markdown(results_table(read_results("encoders"), {"target": "target", "pretraini
                        {"knn": "kNN", "probe": "linear probe, up to 5,000 labels"}))
 
 # %% [markdown]
-# At home the twin is far ahead: it was told the very classes that are asked for. On flowers, where nobody was told anything, SimCLR's encoder
-# does better by the probe, and on shapes both are near the top. A guess at the reason: labels reward what tells ten classes apart and
-# nothing else, and SimCLR keeps whatever tells images apart. There is one run of each, and the intervals in brackets are over test
-# images only: another pair of runs may differ.
+# At home the twin is far ahead: it was told the very classes that are asked for. On flowers, whose classes neither has seen,
+# SimCLR's encoder does better by the probe, and on the four shapes of part 1 both are near the top, above the small encoder of
+# six shapes. A guess at the reason: labels reward what tells ten classes apart and nothing else, and SimCLR keeps whatever tells
+# images apart. There is one run of each, and the intervals in brackets are over test images only: another pair of runs may
+# differ.
 
 # %% [markdown]
 # ## 10. What to use when
 #
-# For each target and each number of labels, the options are compared in pairs, seed by seed: where the 95% interval of the difference
-# lies above 0, one counts as better. Of the options that no other is better than, the table takes the quickest, and names the others.
-# (Times within a factor of two count as equal; then the frozen encoder goes first, and from scratch last.) That none is better does not
-# make them equal: five seeds may be too few to tell. And with some seventy comparisons at 95%, a few are wrong by chance.
+# For each target and each number of labels, the options are compared in pairs, seed by seed: where the 95% interval of the
+# difference lies above 0, one counts as *clearly better*. Of the options that no other is clearly better than, the table takes
+# the quickest, and names the others. (Times within a factor of two count as equal; then the frozen encoder goes first, and from
+# scratch last.) That none is clearly better does not make them equal: five seeds may be too few to tell. And with 78 comparisons
+# at 95%, a few are wrong by chance.
 #
 # This is a report on the options, made with test images. On a task of your own, validation chooses (exercise 4): to choose from this
 # table for the *same* task and then quote its accuracy would be the mistake of part 7.
@@ -379,7 +390,7 @@ Markdown(results_table(read_results("encoders"), {"target": "target", "pretraini
 # %%
 from helpers.widgets.options import TARGETS, recommend, target_rows
 
-lines = ["| target | labels per class | take | also beaten by none |", "|---|---|---|---|"]
+lines = ["| target | labels per class | take | not clearly worse |", "|---|---|---|---|"]
 for target in TARGETS:
     rows = target_rows(target)
     for number in dict.fromkeys(row["labels"] for row in rows):
@@ -393,16 +404,16 @@ Markdown("\n".join(lines))
 #
 # | you have | take | because | this would mislead where |
 # |---|---|---|---|
-# | few labels | **2** or **3** on the frozen encoder | done in about a second; on shapes and CIFAR-10 at most a few points behind training all layers | the target is unlike the images of pretraining: on Flowers-17 training all layers is better than training the last ones, however many labels there are; than embedding, it is told better with 20 only |
+# | few labels | **2** or **3** on the frozen encoder | done in about a second; on shapes and CIFAR-10 at most a few points behind training all layers | the target is unlike the images of pretraining: on Flowers-17 training all layers is clearly better than training the last ones, however many labels there are, and than embedding with 20 |
 # | little time, or no GPU, and many labels | **2** or **3** | seconds instead of minutes | the points that training all layers gains matter to you: on CIFAR-10 none with 10 labels a class, the most with all |
 # | one encoder for many tasks | **2** or **3** | the encoder stays as it is, and every image passes it once | the last layers need augmented views: then nothing can be computed once |
 # | many labels, and time to train | **1** train all layers | it can change what does not suit the task | labels are so many that training from scratch does as well: on shapes with all, but not on CIFAR-10 with all 4,500 a class |
-# | a target unlike what the encoder has seen | **1**, and from scratch beside it | on Flowers-17 training from scratch catches up with the frozen encoder sooner than on CIFAR-10 | labels are very few: with 5 or 10 a class, embedding is not told worse, and takes a second |
+# | a target unlike what the encoder has seen | **1**, and from scratch beside it | on Flowers-17 training from scratch catches up with the frozen encoder sooner than on CIFAR-10 | labels are very few: with 5 or 10 a class, embedding is not clearly worse, and takes a second |
 #
-# All of it was measured on small pictures, with small encoders that were pretrained for minutes (shapes) or two hours (photos). ± covers
-# other labelled images and other draws; on CIFAR-10 not another choice of configuration, at "all" not other labelled images, and nowhere other
-# test images. (Where nothing is drawn at all, as for embeddings of all images, there is no ±.) Of test images Flowers-17 has 272: an
-# accuracy of 60% is uncertain by 6 points for that alone.
+# All of it was measured on small pictures, with small encoders that were pretrained for minutes (shapes) or two hours (photos). ±
+# covers other labelled images and other draws; on CIFAR-10 not another choice of configuration, at "all" not other labelled
+# images, and nowhere other test images. (Where nothing is drawn at all, as for embeddings of all images, there is no ±.) Of test
+# images Flowers-17 has 272: an accuracy of 60% is uncertain by 6 points for that alone.
 
 # %% [markdown]
 # ### Exercise 4 · Choose within a budget
@@ -449,7 +460,7 @@ Quiz("05")
 # * Every choice, of classifier, rate or epoch, is made on validation images. Choosing on test images claims points that are not
 #   there, most of all where few images judge and much is tried.
 # * With few labels, every use of the pretrained encoder is far ahead of training from scratch on shapes and CIFAR-10; on Flowers-17 the
-#   lead is small, and for the frozen encoder hardly told apart from 0. With more labels, training all layers overtakes the frozen encoder.
+#   lead is small, and for the frozen encoder hardly clear of 0. With more labels, training all layers overtakes the frozen encoder.
 #   So does training from scratch in the end, on Flowers-17 sooner than on CIFAR-10. It catches up with training all layers, too, on
 #   shapes with all labels and on Flowers-17 with 50 a class; on CIFAR-10 the pretrained start is still ahead with all of them.
 #

@@ -97,7 +97,8 @@ check("cosine_similarity", similarity_matrix)
 #
 # ### Exercise 2 · Who is the partner of row k?
 #
-# Write the row of the partner of row `k`, for any `k` from 0 to $2N - 1$.
+# Write the row of the partner of row `k`, for any `k` from 0 to $2N - 1$. (Python counts from 0; the explorer below calls the first
+# row 1.)
 
 
 # %%

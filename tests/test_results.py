@@ -96,3 +96,14 @@ def test_both_families_had_the_same_budget():
         group = [row for row in trained if row["data"] == data]
         assert {row["condition"] for row in group} == {*TASKS, "SimCLR"}
         assert len({(row["steps"], row["batch"], row["images_encoded"], row["crop_min"]) for row in group}) == 1
+
+
+@pytest.mark.parametrize("name", ["shapes-tiny", "shapes-six", "cifar10-tiny", "cifar10-supervised"])
+def test_a_shipped_encoder_says_how_it_was_made_and_what_it_reached(name):
+    card = load_pretrained(name).card
+    assert card["command"] == f"python data/make.py {name}"
+    assert card["seconds"] > 60
+    for score in card["test"]:
+        for kind in ("knn", "probe"):
+            low, high = score[f"{kind}_interval"]
+            assert low < score[kind] < high

@@ -145,7 +145,7 @@ def timeline() -> bytes:
     for year, name, color in TIMELINE:
         row = seen.setdefault(year, 0)
         seen[year] += 1
-        x, y = 100 + 290 * (year - 2019), 296 - 58 * row
+        x, y = 100 + 290 * (year - 2019), 296 - 52 * row
         canvas.marker(x, y, kinds[color], 11, color)
         canvas.text(x + 20, y, name, 22, TEXT, bold=name == "SimCLR")
     for k, (color, text) in enumerate(((VIEW_B, "negatives"), (CHOSEN, "clusters"), (POSITIVE, "neither"))):

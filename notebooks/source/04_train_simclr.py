@@ -62,7 +62,7 @@ picture(show_images(pictures, [text for row in ("image", "view 1", "view 2") for
 #
 # The **encoder** $f$ is the network that we want to have at the end. Its output $h$ is the representation. The **projection
 # head** $g$ is a small network on top, used in training only. The loss looks at $z = g(h)$, and lets $z$ drop whatever does
-# not help to find the partner. The loss happens in the head, so that $h$ can keep more: in the paper's Table 3, how an image was
+# not help to find the partner. What is lost is lost there, so that $h$ can keep more: in the paper's Table 3, how an image was
 # rotated can be read from $h$ in 67.6% of the cases and from $g(h)$ in 25.6%, where guessing gives 25%. After training, the
 # head is thrown away.
 
@@ -370,7 +370,8 @@ picture(draw_clinic(patients, chance_loss=math.log(2 * batch_size - 1), knn_chan
 #
 # **Learning rate far too high.** The loss starts far above the healthy run's, drops to chance within a few dozen steps, while
 # most of the spread goes. Unlike A it recovers a little, slowly and not far, and it finds hardly any pair. The fault: a learning
-# rate 500 times that of the healthy run. </details>
+# rate 500 times that of the healthy run.
+# </details>
 
 # %% [markdown]
 # ## Five questions

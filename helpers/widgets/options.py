@@ -136,7 +136,7 @@ class OptionsExplorer(Explorer):
             title = OPTIONS[option] if option == "scratch" else f"{option}  {OPTIONS[option]}"
             canvas.text(left + 16, y - 8, title, 16, bold=option == take)
             if len(alike) > 1 and option in alike:
-                said = "take this: quickest of these" if option == take else "none clearly better"
+                said = "take this: among the quickest" if option == take else "none clearly better"
                 canvas.text(952, y - 8, said, 14, "#555555", "rm")
             mean, width = scores[option, at]
             seconds, memory, trained = (_mean(chosen, option, c) for c in ("seconds", "mebibytes", "parameters"))

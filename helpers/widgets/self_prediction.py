@@ -190,5 +190,5 @@ class JigsawExplorer(_PretextExplorer):
         told = "all four tiles are in place" if all(right) else f"{sum(right)} of 4 tiles are in place"
         rank = int((p > p[self.order.value - 1]).sum()) + 1
         chance = p[self.order.value - 1].item()
-        return (f"{self.photo.problem}It is {p.max().item():.0%} sure of its answer, and {told}. Among the 24 orders, "
-                f"of the 24 orders it ranks the right one at place {rank} ({chance:.0%}; guessing gives 4%).")
+        return (f"{self.photo.problem}It is {p.max().item():.0%} sure of its answer, and {told}. Of the 24 orders it "
+                f"ranks the right one at place {rank} ({chance:.0%}; guessing gives 4%).")

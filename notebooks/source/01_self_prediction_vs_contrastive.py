@@ -125,9 +125,10 @@ from helpers.widgets.self_prediction import RotationExplorer
 RotationExplorer()
 
 # %% [markdown]
-# The whole *flower* looks much the same from all sides, and the network is least sure of it. Of the *petals* it is surprisingly sure,
-# and right. What might it look at there, light and shadow perhaps? A network uses whatever helps, not what we had in mind. With the
-# *arrow* it fails as well, though you see at once which way it points: rendered shapes are unlike anything that it has seen.
+# The whole *flower* looks much the same from all sides, and the network is least sure of it. Of the *petals* it is surprisingly
+# sure, and right. What might it look at there, light and shadow perhaps? A network uses whatever helps, not what we had in mind.
+# With the *arrow* it is right at one of the four quarter turns, as by guessing, though you see at once which way it points:
+# rendered shapes are unlike anything that it has seen.
 #
 # ### Exercise 2 · Make the rotation task
 #

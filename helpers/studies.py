@@ -9,7 +9,7 @@ from helpers.settings import TRANSFORMS, Settings, settings_for
 DATA = ("photos", "shapes")
 IMAGES = 10_000  # of each, to learn from: a fixed choice
 STRENGTHS = ("1/8", "1/4", "1/2", "1", "1 + blur")
-BATCHES, LENGTHS = (32, 64, 128, 256), (2, 4, 8, 16)
+BATCHES, LENGTHS = (32, 64, 128, 256), (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _settings(data: str, epochs: float, seed: int, **changes) -> Settings:
 def composition(seed: int) -> list[Cell]:
     """Figure 5: a transform alone (diagonal), or a first and then a second one, on one of two equal crops."""
     return [Cell(data, {"first": first, "second": second}, _settings(
-        data, 3 if data == "photos" else 2, seed, one_branch=first if first == second else f"{first},{second}"))
+        data, 2, seed, one_branch=first if first == second else f"{first},{second}"))
         for data, first, second in product(DATA, TRANSFORMS, TRANSFORMS)]
 
 
@@ -63,7 +63,7 @@ def color(seed: int) -> list[Cell]:
         number, _, blur = strength.partition(" + ")
         over, _, under = number.partition("/")
         cells.append(Cell(data, {"objective": objective, "strength": strength}, _settings(
-            data, 8 if data == "photos" else 4, seed, color_strength=int(over) / int(under or 1), gray_p=0.2,
+            data, 6 if data == "photos" else 4, seed, color_strength=int(over) / int(under or 1), gray_p=0.2,
             blur_p=0.5 if blur else 0.0, **_objective(objective))))
     return cells
 

@@ -1,0 +1,206 @@
+"""A folder of one's own photos, however clumsy: read once, copies left out, labels from folder names or from clicks."""
+
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from sklearn.datasets import load_sample_images
+from torch import Tensor, nn
+
+from helpers.data import ImageSet
+from helpers.folders import decode_all, is_image, list_files, split_folder
+from helpers.settings import Settings
+from helpers.shapes import CLASSES, render_shapes
+from helpers.transfer import OPTIONS, compare
+
+LARGE = 96  # px: as a person looks at them
+COPY = 2.0  # of 255: two pictures of 16 x 16 px that differ by less on average are taken for one
+SECONDS = 90  # of continued pretraining on two cores, about
+VIEWS_A_SECOND = 1100  # of the network `small` on two cores
+
+
+@dataclass
+class OwnImages:
+    """Photos with their names, and what was noticed while reading them.
+
+    Attributes:
+        name: Of the folder.
+        names: N paths inside it.
+        large: uint8, shape (N, 3, 96, 96), to look at.
+        labels: int64, shape (N,), places in `classes`, or -1 where the folder tells none.
+        classes: Names of class folders.
+        notes: Sentences on what was left out and why.
+    """
+
+    name: str
+    names: list[str]
+    large: Tensor
+    labels: Tensor
+    classes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def at(self, size: int) -> Tensor:
+        """Return the images as uint8 (N, 3, size, size)."""
+        if size == LARGE:
+            return self.large
+        smaller = [F.interpolate(part.float(), size, mode="bilinear", antialias=True) for part in self.large.split(512)]
+        return torch.cat(smaller).round().clamp(0, 255).byte()
+
+    def labelled(self, labels: Tensor, classes: tuple[str, ...], size: int) -> ImageSet:
+        """Return the images whose label is not -1, for training and testing."""
+        rows = (labels >= 0).nonzero()[:, 0]
+        return ImageSet(self.name, self.at(size)[rows], labels[rows], classes)
+
+
+def open_images(path: str | Path | None = None) -> OwnImages:
+    """Read a folder or zip of photos, or, where none is given or it cannot be used, the course's own samples.
+
+    Args:
+        path: Class folders, plain images, or a mixture. Folders named train, val and test are looked through.
+
+    Returns:
+        Whatever could be read. Why something was left out, or why the samples are shown instead, is in `notes`.
+    """
+    if path in (None, ""):
+        return sample_images()
+    try:
+        return _read(Path(path).expanduser())
+    except (OSError, ValueError) as error:
+        samples = sample_images()
+        samples.notes = [f"{str(error).rstrip('.')}. These are the course's samples instead."]
+        return samples
+
+
+def sample_images() -> OwnImages:
+    """Return 300 pictures that need no download: tiles of scikit-learn's two photos, and three rendered shapes."""
+    tiles = []
+    for photo in load_sample_images().images:
+        whole = torch.from_numpy(photo.copy()).permute(2, 0, 1)
+        tiles.append(torch.cat([whole[:, y:y + 64, x:x + 64][None] for y in range(0, 364, 64) for x in range(0, 640, 64)]))
+    kinds = ("star", "heart", "arrow")
+    images, labels, _ = render_shapes(800, LARGE, seed=11)
+    chosen = [torch.from_numpy(images[labels == CLASSES.index(kind)][:60]) for kind in kinds]
+    parts = [F.interpolate(part.float(), LARGE, mode="bilinear").round().byte() for part in tiles] + chosen
+    classes = ("temple", "flower", *kinds)
+    names = [f"{name}/{k + 1:02}" for name, part in zip(classes, parts, strict=True) for k in range(len(part))]
+    labels = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(part) for part in parts]))
+    return OwnImages("samples", names, torch.cat(parts), labels, classes)
+
+
+def _read(path: Path) -> OwnImages:
+    if not path.exists():
+        raise FileNotFoundError(f"there is no folder or zip {str(path)!r} (looked from {Path.cwd()})")
+    found = [name for name, _ in list_files(path)]
+    names = [name for name in found if is_image(name)]
+    notes = _notes_on_others([name for name in found if not is_image(name)])
+    if not names:
+        raise ValueError(f"{path} holds no images; they end in .jpg, .png, .webp and the like{notes and '. ' + notes[0]}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        large, bad = decode_all(path, names, LARGE)
+    if len(bad) == len(names):
+        raise ValueError(f"none of the {len(names)} images in {path} could be read (first: {names[0]}, {bad[0]})")
+    if bad:
+        notes.append(f"{len(bad)} could not be read: {_some([f'{names[k]} ({why})' for k, why in sorted(bad.items())])}.")
+    read = [k for k in range(len(names)) if k not in bad]
+    copies = find_copies(large[read])
+    if copies:
+        notes.append(f"{len(copies)} are copies of others and left out, so that none is both learned from and tested on: "
+                     f"{_some([names[read[k]] for k in sorted(copies)])}.")
+    rows = [row for k, row in enumerate(read) if k not in copies]
+    names = [names[row] for row in rows]
+    labels, classes = _labels(names)
+    if classes and (labels < 0).any():
+        notes.append(f"{int((labels < 0).sum())} lie outside the class folders: they are learned from, without a label.")
+    return OwnImages(path.stem, names, large[rows], labels, classes, notes)
+
+
+def _notes_on_others(names: list[str]) -> list[str]:
+    endings = Counter(PurePosixPath(name).suffix.lower() or "no ending" for name in names)
+    if not endings:
+        return []
+    told = ", ".join(f"{count} with {ending}" for ending, count in endings.most_common(3))
+    way_out = "; export .heic as JPEG" if ".heic" in endings else ""
+    return [f"{len(names)} files are no images that can be read here ({told}){way_out}."]
+
+
+def _some(texts: list[str]) -> str:
+    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
+
+
+def find_copies(images: Tensor) -> set[int]:
+    """Return the rows of images (N, 3, H, W) that look like an earlier one, also if saved anew or resized."""
+    small = F.interpolate(images.float(), 16, mode="area").flatten(1)  # (N, 768)
+    copies: set[int] = set()
+    for start in range(0, len(small), 256):
+        near = torch.cdist(small[start:start + 256], small, p=1) / small.shape[1] < COPY
+        earlier = near & (torch.arange(len(small)) < torch.arange(start, start + len(near))[:, None])
+        copies |= {start + int(k) for k in earlier.any(dim=1).nonzero()[:, 0]}
+    return copies
+
+
+def _labels(names: list[str]) -> tuple[Tensor, tuple[str, ...]]:
+    steps = [PurePosixPath(name).parts for name in names]
+    while all(len(step) > 1 for step in steps) and len({step[0] for step in steps}) == 1 and max(map(len, steps)) > 2:
+        steps = [step[1:] for step in steps]  # data/cat/1.jpg: the outer folder says nothing
+    if any(split_folder(step[0]) == "train" for step in steps if len(step) > 1):
+        steps = [step[1:] if len(step) > 1 and split_folder(step[0]) else step for step in steps]
+    classes = tuple(sorted({step[0] for step in steps if len(step) > 1}))
+    if len(classes) < 2:
+        return torch.full((len(names),), -1), ()
+    return torch.tensor([classes.index(step[0]) if len(step) > 1 else -1 for step in steps]), classes
+
+
+def go_on_settings(start: Settings, count: int, **changes) -> Settings:
+    """Return settings to continue pretraining on `count` images for about a minute and a half.
+
+    A tenth of the rate of a new start: what was learned before is to be kept.
+
+    Raises:
+        ValueError: If there are fewer than two images: NT-Xent compares.
+    """
+    if count < 2:
+        raise ValueError(f"{count} image is nothing to compare with: add some, at least 50 to learn anything")
+    batch = 2 ** min(7, (count).bit_length() - 1)
+    epochs = max(1.0, min(200.0, SECONDS * VIEWS_A_SECOND / (2 * count)))
+    return replace(start, batch_size=batch, epochs=float(round(epochs)), warmup_epochs=round(epochs) / 20, lr=start.lr / 10,
+                   **changes)
+
+
+def compare_few(encoder: nn.Module, images: ImageSet, *, learn: int = 5, seeds: int = 3, tries: int = 2,
+                steps: int | None = 100) -> list[dict]:
+    """Return rows of `compare` for few labelled images: each seed deals them anew to learning, choosing and testing.
+
+    Of every class at most `learn` images are learned from, a quarter, at most 5, choose, and all others test. The deals
+    share images, so that an interval over seeds is rather too narrow.
+
+    Raises:
+        ValueError: If there are fewer than two classes, or a class has fewer than three labelled images.
+    """
+    counts = [] if images.labels is None else images.labels.bincount(minlength=len(images.classes)).tolist()
+    few = [f"{name} has {count}" for name, count in zip(images.classes, counts, strict=True) if count < 3]
+    if len(images.classes) < 2 or few:
+        raise ValueError("three labelled images of each of at least two classes are needed, to learn, to choose and to test"
+                         + (f"; {', '.join(few)}" if few else ""))
+    rows = []
+    for seed in range(seeds):
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+        parts: dict[str, list[Tensor]] = {"train": [], "val": [], "test": []}
+        for label, count in enumerate(counts):
+            own = order[images.labels[order] == label]
+            chooses = max(1, min(5, count // 4))
+            learns = min(learn, count - chooses - 1)
+            for name, part in zip(parts, own.split([learns, chooses, count - learns - chooses]), strict=True):
+                parts[name].append(part)
+        dealt = (images.subset(torch.cat(chosen)) for chosen in parts.values())
+        rows += compare(encoder, *dealt, labels=(None,), seeds=(seed,), tries=tries, steps=steps, progress=False)
+    return [row | {"option": OPTIONS[row["option"]]} for row in rows]
+
+

@@ -19,8 +19,7 @@ from helpers.transfer import OPTIONS, compare
 
 LARGE = 96  # px: as a person looks at them
 COPY = 2.0  # of 255: two pictures of 16 x 16 px that differ by less on average are taken for one
-SECONDS = 90  # of continued pretraining on two cores, about
-VIEWS_A_SECOND = 1100  # of the network `small` on two cores
+VIEWS_A_SECOND = 1100  # that the network `small` trains with on two cores, about
 
 
 @dataclass
@@ -71,7 +70,10 @@ def open_images(path: str | Path | None = None) -> OwnImages:
     if path in (None, ""):
         return sample_images()
     try:
-        return _read(Path(path).expanduser())
+        found = _read(Path(path).expanduser())
+        if len(found) < 3:
+            raise ValueError(f"{path} holds fewer than 3 different images: give at least 3, better 50 or more")
+        return found
     except (OSError, ValueError) as error:
         samples = sample_images()
         samples.notes = [f"{str(error).rstrip('.')}. These are the course's samples instead."]
@@ -79,19 +81,19 @@ def open_images(path: str | Path | None = None) -> OwnImages:
 
 
 def sample_images() -> OwnImages:
-    """Return 300 pictures that need no download: tiles of scikit-learn's two photos, and three rendered shapes."""
-    tiles = []
+    """Return 260 pictures that need no download: tiles of scikit-learn's two photos, and three rendered shapes."""
+    kinds, parts = ("temple", "flower", "star", "heart", "arrow"), []
     for photo in load_sample_images().images:
-        whole = torch.from_numpy(photo.copy()).permute(2, 0, 1)
-        tiles.append(torch.cat([whole[:, y:y + 64, x:x + 64][None] for y in range(0, 364, 64) for x in range(0, 640, 64)]))
-    kinds = ("star", "heart", "arrow")
+        whole = torch.from_numpy(photo.copy()).permute(2, 0, 1).float()
+        tiles = torch.stack([whole[:, y:y + 64, x:x + 64] for y in range(0, 364, 64) for x in range(0, 577, 64)])
+        rich = tiles.flatten(1).std(dim=1).topk(40).indices.sort().values  # not the plain sky
+        parts.append(F.interpolate(tiles[rich], LARGE, mode="bilinear").round().byte())
     images, labels, _ = render_shapes(800, LARGE, seed=11)
-    chosen = [torch.from_numpy(images[labels == CLASSES.index(kind)][:60]) for kind in kinds]
-    parts = [F.interpolate(part.float(), LARGE, mode="bilinear").round().byte() for part in tiles] + chosen
-    classes = ("temple", "flower", *kinds)
-    names = [f"{name}/{k + 1:02}" for name, part in zip(classes, parts, strict=True) for k in range(len(part))]
+    parts += [torch.from_numpy(images[labels == CLASSES.index(kind)][:60]) for kind in kinds[2:]]
+    order = torch.randperm(sum(map(len, parts)), generator=torch.Generator().manual_seed(0))
+    names = [f"{kind}/{k + 1:02}" for kind, part in zip(kinds, parts, strict=True) for k in range(len(part))]
     labels = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(part) for part in parts]))
-    return OwnImages("samples", names, torch.cat(parts), labels, classes)
+    return OwnImages("samples", [names[row] for row in order], torch.cat(parts)[order], labels[order], kinds)
 
 
 def _read(path: Path) -> OwnImages:
@@ -101,24 +103,26 @@ def _read(path: Path) -> OwnImages:
     names = [name for name in found if is_image(name)]
     notes = _notes_on_others([name for name in found if not is_image(name)])
     if not names:
-        raise ValueError(f"{path} holds no images; they end in .jpg, .png, .webp and the like{notes and '. ' + notes[0]}")
+        raise ValueError(f"{path} holds no images; they end in .jpg, .png, .webp and the like. {' '.join(notes)}".strip())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         large, bad = decode_all(path, names, LARGE)
     if len(bad) == len(names):
         raise ValueError(f"none of the {len(names)} images in {path} could be read (first: {names[0]}, {bad[0]})")
     if bad:
-        notes.append(f"{len(bad)} could not be read: {_some([f'{names[k]} ({why})' for k, why in sorted(bad.items())])}.")
+        told = _some([f"{names[k]} ({why})" for k, why in sorted(bad.items())])
+        notes.append(f"Could not be read: {told}.")
     read = [k for k in range(len(names)) if k not in bad]
     copies = find_copies(large[read])
     if copies:
-        notes.append(f"{len(copies)} are copies of others and left out, so that none is both learned from and tested on: "
-                     f"{_some([names[read[k]] for k in sorted(copies)])}.")
+        told = _some([names[read[k]] for k in sorted(copies)])
+        notes.append(f"Copies of others, left out so that none both learns and tests: {told}.")
     rows = [row for k, row in enumerate(read) if k not in copies]
     names = [names[row] for row in rows]
     labels, classes = _labels(names)
     if classes and (labels < 0).any():
-        notes.append(f"{int((labels < 0).sum())} lie outside the class folders: they are learned from, without a label.")
+        told = _some([name for name, label in zip(names, labels, strict=True) if label < 0])
+        notes.append(f"Outside the class folders, learned from without a label: {told}.")
     return OwnImages(path.stem, names, large[rows], labels, classes, notes)
 
 
@@ -128,7 +132,7 @@ def _notes_on_others(names: list[str]) -> list[str]:
         return []
     told = ", ".join(f"{count} with {ending}" for ending, count in endings.most_common(3))
     way_out = "; export .heic as JPEG" if ".heic" in endings else ""
-    return [f"{len(names)} files are no images that can be read here ({told}){way_out}."]
+    return [f"Files that are no images or cannot be read here: {told}{way_out}."]
 
 
 def _some(texts: list[str]) -> str:
@@ -158,25 +162,25 @@ def _labels(names: list[str]) -> tuple[Tensor, tuple[str, ...]]:
     return torch.tensor([classes.index(step[0]) if len(step) > 1 else -1 for step in steps]), classes
 
 
-def go_on_settings(start: Settings, count: int, **changes) -> Settings:
-    """Return settings to continue pretraining on `count` images for about a minute and a half.
+def go_on_settings(start: Settings, count: int, seconds: float = 90, **changes) -> Settings:
+    """Return settings to continue pretraining on `count` images for about so many seconds on two cores.
 
     A tenth of the rate of a new start: what was learned before is to be kept.
 
-    Raises:
-        ValueError: If there are fewer than two images: NT-Xent compares.
+    Args:
+        start: Those of the encoder to go on from.
+        count: Number of images, at least 2: NT-Xent compares.
+        seconds: Sets the number of epochs, from 1 to 200.
+        changes: Of other settings.
     """
-    if count < 2:
-        raise ValueError(f"{count} image is nothing to compare with: add some, at least 50 to learn anything")
-    batch = 2 ** min(7, (count).bit_length() - 1)
-    epochs = max(1.0, min(200.0, SECONDS * VIEWS_A_SECOND / (2 * count)))
-    return replace(start, batch_size=batch, epochs=float(round(epochs)), warmup_epochs=round(epochs) / 20, lr=start.lr / 10,
-                   **changes)
+    epochs = float(min(200, max(1, round(seconds * VIEWS_A_SECOND / (2 * count)))))
+    return replace(start, batch_size=2 ** min(7, count.bit_length() - 1), epochs=epochs, warmup_epochs=epochs / 20,
+                   lr=start.lr / 10, **changes)
 
 
 def compare_few(encoder: nn.Module, images: ImageSet, *, learn: int = 5, seeds: int = 3, tries: int = 2,
                 steps: int | None = 100) -> list[dict]:
-    """Return rows of `compare` for few labelled images: each seed deals them anew to learning, choosing and testing.
+    """Return rows, as `read_results` gives them, of `compare` for few labelled images: each seed deals them anew to learning, choosing and testing.
 
     Of every class at most `learn` images are learned from, a quarter, at most 5, choose, and all others test. The deals
     share images, so that an interval over seeds is rather too narrow.
@@ -187,8 +191,8 @@ def compare_few(encoder: nn.Module, images: ImageSet, *, learn: int = 5, seeds: 
     counts = [] if images.labels is None else images.labels.bincount(minlength=len(images.classes)).tolist()
     few = [f"{name} has {count}" for name, count in zip(images.classes, counts, strict=True) if count < 3]
     if len(images.classes) < 2 or few:
-        raise ValueError("three labelled images of each of at least two classes are needed, to learn, to choose and to test"
-                         + (f"; {', '.join(few)}" if few else ""))
+        raise ValueError("to learn, to choose and to test, three labelled images of each of at least two classes are "
+                         "needed" + (f"; {', '.join(few)}" if few else ""))
     rows = []
     for seed in range(seeds):
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
@@ -201,6 +205,6 @@ def compare_few(encoder: nn.Module, images: ImageSet, *, learn: int = 5, seeds: 
                 parts[name].append(part)
         dealt = (images.subset(torch.cat(chosen)) for chosen in parts.values())
         rows += compare(encoder, *dealt, labels=(None,), seeds=(seed,), tries=tries, steps=steps, progress=False)
-    return [row | {"option": OPTIONS[row["option"]]} for row in rows]
+    return [{name: str(value) for name, value in row.items()} | {"option": OPTIONS[row["option"]]} for row in rows]
 
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from helpers.artifacts import write_aside
 
 _STYLE = """body{font:17px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#222}
-h1,h2{color:#004488}img{max-width:100%}table{border-collapse:collapse}th,td{padding:4px 12px;border-bottom:1px solid #ccc;
-text-align:left}"""
+h1,h2{color:#004488}img{max-width:100%}table{border-collapse:collapse}
+th,td{padding:4px 12px;border-bottom:1px solid #ccc;text-align:left}"""
 
 
 @dataclass
@@ -54,5 +54,5 @@ def _shown(content: str | Picture | list[dict]) -> str:
         data = base64.b64encode(drawn.getvalue()).decode()
         return f'<img alt="{html.escape(content.alt, quote=True)}" src="data:image/png;base64,{data}">'
     head = "".join(f"<th>{html.escape(str(name))}</th>" for name in content[0]) if content else ""
-    rows = "".join(f"<tr>{''.join(f'<td>{html.escape(str(value))}</td>' for value in row.values())}</tr>" for row in content)
-    return f"<table><tr>{head}</tr>{rows}</table>"
+    rows = ["".join(f"<td>{html.escape(str(value))}</td>" for value in row.values()) for row in content]
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"

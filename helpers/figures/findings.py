@@ -10,7 +10,7 @@ from helpers.agreement import PAPER_BATCHES, TABLE_3, TABLE_B1, judge, panels
 from helpers.data import load, sample_photos
 from helpers.figures.common import explorer_picture
 from helpers.metrics import mean_interval
-from helpers.plotting import CHOSEN, OTHER, POSITIVE, TEXT, VIEW_A, VIEW_B, draw_curves
+from helpers.plotting import CHOSEN, OTHER, TEXT, VIEW_A, VIEW_B, draw_curves
 from helpers.results import curves, read_results
 from helpers.settings import settings_for, view_maker
 from helpers.transfer import OPTIONS

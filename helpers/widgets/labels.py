@@ -60,8 +60,8 @@ class LabelBoard:
 
     def labels(self) -> Tensor:
         """Return the labels, int64 (N,): places in `classes`, -1 where there is none."""
-        told = [self._label(row) for row in range(len(self.images))]
-        return torch.tensor([self.classes.index(name) if name in self.classes else -1 for name in told], dtype=torch.int64)
+        places = {name: place for place, name in enumerate(self.classes)}
+        return torch.tensor([places.get(self._label(row), -1) for row in range(len(self.images))], dtype=torch.int64)
 
     def click(self, place: int) -> None:
         """Give the image at a place of the page the chosen class, or take that away again."""
@@ -117,7 +117,7 @@ class LabelBoard:
         self._show()
 
     def _keep(self) -> None:
-        with suppress(OSError), write_aside(self.file) as aside:  # where nothing can be written, clicks last as long as this
+        with suppress(OSError), write_aside(self.file) as aside:  # where none can be written, they last while this does
             aside.write_text(json.dumps({"classes": self.classes, "labels": self.clicks}, ensure_ascii=False), "utf-8")
 
     def _kept(self) -> dict:

@@ -10,6 +10,7 @@ from helpers.widgets.canvas import Canvas
 from helpers.widgets.explorer import Explorer, button, slider
 
 PAIRS, SIDE = 6, 118
+AMOUNTS = ("crop_min", "color_strength", "gray_p", "flip_p", "rotate_p")  # of Settings
 
 
 class PolicyExplorer(Explorer):
@@ -29,15 +30,14 @@ class PolicyExplorer(Explorer):
         self.gray_p = slider("grey, share", settings.gray_p, 0.0, 1.0, 0.05)
         self.flip_p = slider("mirrored, share", settings.flip_p, 0.0, 1.0, 0.5)
         self.rotate_p = slider("turned, share", settings.rotate_p, 0.0, 1.0, 0.25)
-        self.chosen = (self.crop_min, self.color_strength, self.gray_p, self.flip_p, self.rotate_p)
-        super().__init__([self.which, self.again, *self.chosen], 420)
+        super().__init__([self.which, self.again, *(getattr(self, name) for name in AMOUNTS)], 420)
 
     def press(self, pressed) -> None:
         self.seed += 1
 
     def changes(self) -> dict[str, float]:
         """Return the chosen amounts, named as in `Settings`."""
-        return {name: getattr(self, name).value for name in ("crop_min", "color_strength", "gray_p", "flip_p", "rotate_p")}
+        return {name: getattr(self, name).value for name in AMOUNTS}
 
     def draw(self, canvas: Canvas) -> str:
         place = min(self.which.value, len(self.images)) - 1

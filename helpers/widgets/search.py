@@ -25,7 +25,7 @@ class SearchExplorer(Explorer):
 
     def __init__(self, images: OwnImages, encoders: dict[str, nn.Module], size: int):
         self.images, self.size, self.encoders = images, size, {"raw pixels": nn.Flatten()} | encoders
-        self.banks = {name: self._embed(net, images.at(size)) for name, net in self.encoders.items()}
+        self.banks = {name: extract_features(net, images.at(size)) for name, net in self.encoders.items()}
         self.uploaded: Tensor | None = None
         self.picker = PhotoPicker(96)
         self.which = slider("image", 1, 1, max(2, len(images)), 1, width=420)
@@ -37,10 +37,6 @@ class SearchExplorer(Explorer):
     def _take_upload(self, _) -> None:
         self.uploaded = self.picker.picture
         self.redraw()
-
-    @staticmethod
-    def _embed(net: nn.Module, images: Tensor) -> Tensor:
-        return extract_features(net, images)
 
     def search(self) -> tuple[Tensor, list[int], list[float]]:
         """Return the image asked for, and the rows and similarities of those found, the most similar first.
@@ -54,7 +50,7 @@ class SearchExplorer(Explorer):
         else:
             picture = self.uploaded
             small = F.interpolate(picture[None].float(), self.size, mode="bilinear", antialias=True).round().byte()
-            asked = self._embed(self.encoders[name], small)[0]
+            asked = extract_features(self.encoders[name], small)[0]
         similarity = F.normalize(bank - center, dim=1) @ F.normalize(asked - center, dim=0)
         if self.uploaded is None:
             similarity[place] = -torch.inf  # itself
@@ -72,5 +68,5 @@ class SearchExplorer(Explorer):
             canvas.text(x + 65, y + 166, f"{value:.2f}", 13, "#555555", "mm")
         if not rows:
             return f"{self.picker.problem}There is no other image to find."
-        return (f"{self.picker.problem}Found by {self.whose.value}: {self.images.names[rows[0]]} is the most similar "
+        return (f"{self.picker.problem}By {self.whose.value}, {self.images.names[rows[0]]} is the most similar "
                 f"({values[0]:.2f}). Do they share what matters to you?")

@@ -31,6 +31,8 @@ ALLOWED = {
     "grading": {"artifacts", "checks", "confinement"},
     "confinement": set(),
     "slides": {"artifacts", "figures"},
+    "own_images": {"data", "folders", "settings", "shapes", "transfer"},
+    "report": {"artifacts"},
     "checks": {"augmentations", "checks", "data", "losses", "metrics", "models"},
     "findings": {"artifacts", "augmentations", "data", "evaluation", "losses", "metrics", "runtime", "settings",
                  "simclr", "studies", "transfer"},

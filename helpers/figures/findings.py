@@ -137,7 +137,7 @@ FIGURES: dict[str, Callable[[], bytes | Figure]] = {
 
 
 def verdicts(study: str) -> str:
-    """Return a Markdown table of a study's claims that slides name: the paper, photos, shapes, each with its verdict."""
+    """Return a Markdown table of a study's claims in SHORT: the paper's, photos' and shapes' figures and verdicts."""
     lines = ["| | paper | photos | shapes |", "|---|---|---|---|"]
     judged = judge(study, _rows(study))
     for claim in dict.fromkeys(line["claim"] for line in judged if line["claim"] in SHORT):

@@ -68,7 +68,7 @@ policy
 # ## 3. Go on learning, on your images
 #
 # A few hundred photos are too few to start from nothing. So we start from the encoder that has learned from 45,000 photos of CIFAR-10,
-# and let it go on with yours, without a label, at a tenth of the rate.
+# and let it go on with yours, without a label. A batch needs other images to tell from: the more you have, the better.
 
 # %%
 from helpers.data import ImageSet

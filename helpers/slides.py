@@ -12,7 +12,7 @@ from pathlib import Path
 from helpers.artifacts import PROJECT, write_aside
 from helpers.figures import FIGURES, draw
 from helpers.figures.findings import NUMBERS as FINDINGS
-from helpers.widgets.questions import QUESTIONS
+from helpers.questions import QUESTIONS
 
 SLIDES = PROJECT / "slides"
 MARP = "@marp-team/marp-cli@4.5.1"
@@ -50,10 +50,18 @@ def with_quiz(guide: str) -> str:
     lines = []
     for notebook, questions in QUESTIONS.items():
         lines += [f"**Notebook {notebook}**", ""]
-        lines += [f"{k}. {question.text} *{question.answers[question.right][0]}*" for k, question in enumerate(questions, 1)]
+        lines += [f"{k}. {each.text} *{each.answers[each.right][0]}*" for k, each in enumerate(questions, 1)]
         lines.append("")
     before, _, rest = guide.partition("<!-- quiz -->\n")
     return "\n".join([before + "<!-- quiz -->", *lines, "<!-- /quiz -->"]) + rest.partition("<!-- /quiz -->")[2]
+
+
+def write_quiz() -> None:
+    """Bring the quiz in the teacher's guide up to date."""
+    guide = SLIDES / "README.md"
+    text = with_quiz(guide.read_text("utf-8"))
+    with write_aside(guide) as aside:
+        aside.write_text(text, "utf-8")
 
 
 def draw_figures(names: list[str] | None = None) -> None:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 import build  # noqa: E402
 
 from helpers.checks import exercises, find  # noqa: E402
-from helpers.widgets.questions import QUESTIONS  # noqa: E402
+from helpers.questions import QUESTIONS  # noqa: E402
 
 NAMES = [source.stem for source in build.SOURCES]
 

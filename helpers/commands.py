@@ -199,6 +199,16 @@ def run_slides(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_publish(options: argparse.Namespace) -> int:
+    """Stamp the repository's address and tag into notebooks, README and citation."""
+    from helpers.publishing import publish
+
+    changed = publish(options.repository, options.tag)
+    print(f"{len(changed)} files name https://github.com/{options.repository} at {options.tag} now; commit them, set the "
+          f"tag, and push both" if changed else "nothing to change: all files name it already")
+    return 0
+
+
 def run_doctor(options: argparse.Namespace) -> int:
     """Print what machine this is, what is missing and what to do about it."""
     problems = _missing_packages()

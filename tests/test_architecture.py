@@ -33,6 +33,7 @@ ALLOWED = {
     "questions": set(),
     "slides": {"artifacts", "figures", "questions"},
     "own_images": {"data", "folders", "settings", "shapes", "transfer"},
+    "publishing": {"artifacts"},
     "report": {"artifacts"},
     "checks": {"augmentations", "checks", "data", "losses", "metrics", "models"},
     "findings": {"artifacts", "augmentations", "data", "evaluation", "losses", "metrics", "runtime", "settings",

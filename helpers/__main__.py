@@ -1,5 +1,7 @@
-"""The command line, python -m helpers train | transfer | findings | grade | slides | publish | doctor. Wrong use is told in
-one line; COURSE_DEBUG=1 shows where it came from."""
+"""The command line, python -m helpers train | transfer | findings | grade | slides | publish | doctor.
+
+Wrong use is told in one line; COURSE_DEBUG=1 shows where it came from.
+"""
 
 import argparse
 import dataclasses

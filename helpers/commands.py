@@ -204,8 +204,8 @@ def run_publish(options: argparse.Namespace) -> int:
     from helpers.publishing import publish
 
     changed = publish(options.repository, options.tag)
-    print(f"{len(changed)} files name https://github.com/{options.repository} at {options.tag} now; commit them, set the "
-          f"tag, and push both" if changed else "nothing to change: all files name it already")
+    print(f"{len(changed)} files name https://github.com/{options.repository} at {options.tag} now; commit them, set "
+          f"the tag, and push both" if changed else "nothing to change: all files name it already")
     return 0
 
 

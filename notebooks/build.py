@@ -44,7 +44,7 @@ class Stop(Exception):
 def run(*command):
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise Stop(f"{command[0]} failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}; run this cell again")
+        raise Stop(f"{command[0]}: {' '.join((done.stderr or done.stdout).split())[-300:]} Then run this cell again.")
 
 
 folders = [Path.cwd(), *Path.cwd().parents, Path.cwd() / "simclr-course"]

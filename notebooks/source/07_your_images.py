@@ -153,7 +153,7 @@ path = write_report(PLACE / "report.html", f"SimCLR on {own.name}", {
     "Transfer options": [[{name: row[name] for name in ("option", "seed", "train_images", "test_images", "accuracy")}
                           for row in rows]],
     "Made with": [hardware()]})
-print(f"open {path.resolve().as_uri() if not fast_mode() else path.name}")
+print(f"open {path} in a browser")
 
 # %% [markdown]
 # ## What you have done

@@ -1,12 +1,14 @@
-"""The command line, python -m helpers train | transfer | findings | grade | slides | doctor. Wrong use is told in one
-line; COURSE_DEBUG=1 shows where it came from."""
+"""The command line, python -m helpers train | transfer | findings | grade | slides | publish | doctor.
+
+Wrong use is told in one line; COURSE_DEBUG=1 shows where it came from.
+"""
 
 import argparse
 import dataclasses
 import os
 import sys
 
-from helpers.commands import run_doctor, run_findings, run_grade, run_slides, run_train, run_transfer
+from helpers.commands import run_doctor, run_findings, run_grade, run_publish, run_slides, run_train, run_transfer
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,6 +52,12 @@ def build_parser(command: str = "train") -> argparse.ArgumentParser:
     slides.add_argument("names", nargs="*", metavar="NAME", help="beginnings of names, such as 02; all where none is "
                         "given")
     slides.add_argument("--no-figures", action="store_true", help="take the figures as they are")
+    publish = commands.add_parser("publish", help="write your repository's address into notebooks and README",
+                                  description="Write the address of your copy on GitHub, and a tag, into set-up cells, "
+                                              "README and citation, so that Colab fetches it.")
+    publish.set_defaults(run=run_publish)
+    publish.add_argument("--repository", required=True, metavar="OWNER/NAME", help="on GitHub")
+    publish.add_argument("--tag", required=True, metavar="TAG", help="that notebooks fetch, such as v1.0")
     train = commands.add_parser(
         "train", help="pretrain an encoder on images, without labels", formatter_class=argparse.RawTextHelpFormatter,
         description="Pretrain an encoder with SimCLR. The run's folder gets metrics.csv, run.json, last.ckpt\n"

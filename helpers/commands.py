@@ -184,17 +184,28 @@ def run_grade(options: argparse.Namespace) -> int:
 
 def run_slides(options: argparse.Namespace) -> int:
     """Draw the lectures' figures and build HTML and PDF."""
-    from helpers.slides import build, decks, draw_figures
+    from helpers.slides import build, decks, draw_figures, write_quiz
 
     chosen = [deck for deck in decks() if not options.names or any(map(deck.stem.startswith, options.names))]
     if not chosen:
         raise ValueError(f"no lecture begins with {' or '.join(options.names)}; there are "
                          f"{', '.join(deck.stem for deck in decks())}")
+    write_quiz()
     if not options.no_figures:
         draw_figures()
     for deck in chosen:
         build(deck)
         print(f"built {deck.stem}.html and {deck.stem}.pdf", flush=True)
+    return 0
+
+
+def run_publish(options: argparse.Namespace) -> int:
+    """Stamp the repository's address and tag into notebooks, README and citation."""
+    from helpers.publishing import publish
+
+    changed = publish(options.repository, options.tag)
+    print(f"{len(changed)} files name https://github.com/{options.repository} at {options.tag} now; commit them, set "
+          f"the tag, and push both" if changed else "nothing to change: all files name it already")
     return 0
 
 

@@ -9,6 +9,7 @@ tests/test_notebooks.py fails when what is committed is not what this builds.
 import argparse
 import hashlib
 import re
+import tomllib
 from pathlib import Path
 
 import jupytext
@@ -21,22 +22,44 @@ SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION\n?", re.DOT
 PROGRESS = re.compile(r"\r|[0-9?](step|image|B|run)/s|s/(step|image|run)")
 MARKS = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 
-# The first code cell of every notebook. Colab has no copy of the course: it clones what COURSE_REPOSITORY names.
-SETUP = '''\
-# Set-up: finds the course's shared code, here or (in Colab) by fetching the repository.
+# The first code cell of every notebook. Colab has no copy of the course: the cell clones it at a tag. The address and
+# the tag stand in pyproject.toml, and in each notebook's own line; `python -m helpers publish` writes both.
+COURSE = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text("utf-8"))["tool"]["course"]
+SETUP = f'''\
+# Set-up: finds the course's shared code, here or (in Colab) by fetching the repository. Quick when run again.
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+ADDRESS, TAG = "{COURSE["address"]}", "{COURSE["tag"]}"  # written by: python -m helpers publish''' + '''
+
+
+class Stop(Exception):
+    def _render_traceback_(self):  # one line in place of a traceback
+        return [str(self)]
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise Stop(f"{command[0]}: {' '.join((done.stderr or done.stdout).split())[-300:]} Then run this cell again.")
+
+
 folders = [Path.cwd(), *Path.cwd().parents, Path.cwd() / "simclr-course"]
-root = next((folder for folder in folders if (folder / "helpers" / "simclr.py").exists()), None)
+root, did = next((folder for folder in folders if (folder / "helpers" / "simclr.py").exists()), None), "found here"
 if root is None:
-    root, address = folders[-1], os.environ.get("COURSE_REPOSITORY")
-    assert address, "the course's folder is not here: set os.environ['COURSE_REPOSITORY'] to its repository's address"
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, str(root)], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "lightning>=2.6.6"], check=True)
-sys.path.insert(0, str(root))'''
+    root, address = folders[-1], os.environ.get("COURSE_REPOSITORY", ADDRESS)
+    if not address:
+        raise Stop("The course's folder is not here. Set os.environ['COURSE_REPOSITORY'] to its repository's address.")
+    run("git", "clone", "--quiet", "--depth", "1", *(["--branch", TAG] if TAG else []), address, str(root))
+    did = f"fetched{TAG and ' at ' + TAG}"
+if importlib.util.find_spec("lightning") is None and (did != "found here" or "google.colab" in sys.modules):
+    run(sys.executable, "-m", "pip", "install", "--quiet", "lightning>=2.6.6")
+    did += ", lightning installed"
+sys.path.insert(0, str(root))
+print(f"The course's code: {did}.")'''
 
 
 def build(source: Path, solution: bool = False) -> nbformat.NotebookNode:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 import build  # noqa: E402
 
 from helpers.checks import exercises, find  # noqa: E402
-from helpers.widgets.questions import QUESTIONS  # noqa: E402
+from helpers.questions import QUESTIONS  # noqa: E402
 
 NAMES = [source.stem for source in build.SOURCES]
 
@@ -70,7 +70,7 @@ def test_explorers_leave_a_picture_with_its_text_where_no_kernel_runs(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_exercises_are_those_that_are_checked(name):
-    """Two to four in each notebook from 01 on, each with a check that its solution passes, and a quiz at the end."""
+    """Two to four in each notebook from 01 to 06, each with a check that its solution passes, and a quiz at the end."""
     solution = read(build.NOTEBOOKS / "solutions" / f"{name}.ipynb")
     code = [cell for cell in solution.cells if cell.cell_type == "code"]
     checked = {}
@@ -80,7 +80,7 @@ def test_exercises_are_those_that_are_checked(name):
             assert cell.outputs[-1].data["text/plain"].startswith("Right. Tried: "), exercise
     expected = {exercise: find(exercise).function for exercise in exercises() if find(exercise).notebook == name[:2]}
     assert checked == expected
-    if name[:2] != "00":
+    if name[:2] not in ("00", "07"):  # the welcome, and the capstone
         assert 2 <= len(checked) <= 4
         assert len(QUESTIONS[name[:2]]) == 5
         quiz = next(cell for cell in code if cell.source.endswith(f'Quiz("{name[:2]}")'))
@@ -125,24 +125,57 @@ def test_the_readmes_table_is_what_the_results_say():
 def test_set_up_cell_finds_the_course(place):
     program = build.SETUP + "\nimport helpers.runtime; print(helpers.runtime.__file__)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT / place, capture_output=True, text=True, check=True)
-    assert Path(done.stdout.strip()) == ROOT / "helpers" / "runtime.py"
+    told, file = done.stdout.splitlines()
+    assert told == "The course's code: found here."
+    assert Path(file) == ROOT / "helpers" / "runtime.py"
+
+
+@pytest.fixture
+def remote(tmp_path):
+    """A repository with a tag that holds the course, and a later commit that holds another."""
+    place = tmp_path / "remote"
+    (place / "helpers").mkdir(parents=True)
+    git = ["git", "-C", str(place), "-c", "user.name=x", "-c", "user.email=x"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    for found in ("tagged", "later"):
+        (place / "helpers" / "simclr.py").write_text(f"found = {found!r}")
+        subprocess.run([*git, "add", "."], check=True)
+        subprocess.run([*git, "commit", "-qm", found], check=True)
+        if found == "tagged":
+            subprocess.run([*git, "tag", "v1"], check=True)
+    return place
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_set_up_cell_fetches_the_course_where_it_is_missing(tmp_path):
+@pytest.mark.parametrize(("tag", "found", "told"), [("", "later", "fetched"), ("v1", "tagged", "fetched at v1")])
+def test_set_up_cell_fetches_the_course_where_it_is_missing(tmp_path, remote, tag, found, told):
     """As in Colab: an empty folder, a repository to clone, and pip (a stand-in here) asked for lightning only."""
-    remote, place = tmp_path / "remote", tmp_path / "content"
+    place = tmp_path / "content"
     place.mkdir()
-    (remote / "helpers").mkdir(parents=True)
-    (remote / "helpers" / "simclr.py").write_text("found = True")
-    git = ["git", "-C", str(remote), "-c", "user.name=x", "-c", "user.email=x"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
-        subprocess.run([*git, *command], check=True)
-    program = ("import subprocess\nreal, asked = subprocess.run, []\n"
-               "subprocess.run = lambda c, **k: asked.append(c) if 'pip' in c else real(c, **k)\n"
-               + build.SETUP + "\nimport helpers.simclr; print(helpers.simclr.found, [c[-1] for c in asked])")
-    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    for expected in ("True ['lightning>=2.6.6']", "True []"):  # the second time all is there
-        done = subprocess.run([sys.executable, "-c", program], cwd=place, capture_output=True, text=True,
-                              env=env | {"COURSE_REPOSITORY": f"file://{remote}"})
-        assert done.stdout.strip() == expected, done.stderr
+    setup = re.sub(r'ADDRESS, TAG = .*', f'ADDRESS, TAG = "file://{remote}", "{tag}"', build.SETUP)
+    program = ("import importlib.util, subprocess\nreal, asked = subprocess.run, []\n"
+               "class Done: returncode = 0\n"
+               "importlib.util.find_spec = lambda name: len(asked) or None\n"
+               "subprocess.run = lambda c, **k: (asked.append(c[-1]) or Done) if 'pip' in c else real(c, **k)\n"
+               + setup + "\nimport helpers.simclr; print(helpers.simclr.found, asked)")
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "COURSE_REPOSITORY")}
+    for said in ([f"The course's code: {told}, lightning installed.", f"{found} ['lightning>=2.6.6']"],
+                 ["The course's code: found here.", f"{found} []"]):  # the second time all is there
+        done = subprocess.run([sys.executable, "-c", program], cwd=place, capture_output=True, text=True, env=env)
+        assert done.stdout.splitlines() == said, done.stderr
+
+
+@pytest.mark.parametrize(("address", "told"), [
+    ("", "The course's folder is not here. Set os.environ['COURSE_REPOSITORY']"),
+    ("file:///there/is/none", "git: fatal: '/there/is/none' does not appear to be a git repository")])
+def test_a_set_up_that_fails_says_why_in_one_line_and_leaves_nothing(tmp_path, address, told):
+    cells = [nbformat.v4.new_code_cell(re.sub(r'ADDRESS, TAG = "[^"]*"', f'ADDRESS, TAG = "{address}"', build.SETUP))]
+    path = tmp_path / "alone.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    program = ("import nbclient, nbformat; n = nbformat.read('alone.ipynb', 4); "
+               "nbclient.NotebookClient(n, allow_errors=True).execute(); print(n.cells[0].outputs[-1].traceback)")
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "COURSE_REPOSITORY")}
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=env)
+    shown, = eval(done.stdout)  # a list of one line
+    assert told in shown
+    assert [file.name for file in tmp_path.iterdir()] == ["alone.ipynb"]

@@ -413,7 +413,9 @@ Markdown("\n".join(lines))
 # All of it was measured on small pictures, with small encoders that were pretrained for minutes (shapes) or two hours (photos). ±
 # covers other labelled images and other draws; on CIFAR-10 not another choice of configuration, at "all" not other labelled
 # images, and nowhere other test images. (Where nothing is drawn at all, as for embeddings of all images, there is no ±.) Of test
-# images Flowers-17 has 272: an accuracy of 60% is uncertain by 6 points for that alone.
+# images Flowers-17 has 272: an accuracy of 60% is uncertain by 6 points for that alone. And 19 of the 272 have a copy among the 986
+# images to learn from, as data sets that were collected on the web often have: that flatters every option, most with many
+# labels.
 
 # %% [markdown]
 # ### Exercise 4 · Choose within a budget

@@ -95,7 +95,7 @@ def test_the_glossarys_code_names_exist():
 
 def test_symbols_of_formulas_are_those_of_the_glossary():
     """Every letter between dollar signs is in the glossary, or counts something."""
-    known = set("xfhgzNs") | set("ijkabceDmp")
+    known = set("xfhgzNs") | set("ijkabceDmpt")
     for path in PROSE:
         for formula in re.findall(r"\$\$?([^$\n]+)\$\$?", path.read_text("utf-8")):
             plain = re.sub(r"\\[A-Za-z]+(\{[a-z]+\})?", " ", formula)

@@ -34,18 +34,14 @@ import sys
 from pathlib import Path
 
 ADDRESS, TAG = "{COURSE["address"]}", "{COURSE["tag"]}"  # written by: python -m helpers publish''' + '''
-
-
 class Stop(Exception):
     def _render_traceback_(self):  # one line in place of a traceback
         return [str(self)]
-
 
 def run(*command):
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise Stop(f"{command[0]}: {' '.join((done.stderr or done.stdout).split())[-300:]} Then run this cell again.")
-
 
 folders = [Path.cwd(), *Path.cwd().parents, Path.cwd() / "simclr-course"]
 root, did = next((folder for folder in folders if (folder / "helpers" / "simclr.py").exists()), None), "found here"

@@ -412,7 +412,7 @@ def test_panels_show_our_means_beside_the_papers_figures(study):
     if study == "batch_epochs":
         assert list(found) == ["photos, here", "photos, root scaling", "photos, supervised", "shapes, here",
                                "ImageNet, Table B.1", "ImageNet, root scaling"]
-        root = found["photos, root scaling"]["2 epochs"]
+        root = found["photos, root scaling"][f"{LENGTHS[0]} epochs"]
         assert [(place, round(mean, 1)) for place, mean, _ in root] == [
             ("32", 65.8), ("64", 66.8), ("128", 67.3), ("256", 67.0)], "at 256 root scaling has no run of its own"
         assert {round(mean) for curve in found["photos, supervised"].values() for _, mean, _ in curve} == {79}

@@ -120,7 +120,7 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
             ("The network has converged.", "To something, yes: to one point for all images.")), 1),
         Question("Which curve tells a useful feature from a shortcut?", (
             ("The loss", "A shortcut lowers the loss as well. Which curve asks about something else than the task?"),
-            ("Pairs found first", "A shortcut finds pairs as well. Which curve asks about something else than the "
+            ("Pairs found", "A shortcut finds pairs as well. Which curve asks about something else than the "
              "task?"),
             ("kNN on held-out images", "Yes: it asks with labels whether neighbours are of one kind.")), 2),
         Question("Whose weights do you use after pretraining?", (

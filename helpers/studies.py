@@ -1,4 +1,8 @@
-"""The studies of the paper's findings: grids of short runs. `findings.py` runs them, `agreement.py` judges them."""
+"""The studies of the paper's findings: grids of short runs. `findings.py` runs them, `agreement.py` judges them.
+
+Three of them (composition, color, batch_epochs) had longer runs at first. They were shortened for their cost alone, but
+after a look at the longer ones; the rules of `agreement.py` stayed.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 # Okabe-Ito, told apart by people with any kind of colour vision.
 VIEW_A, VIEW_B, POSITIVE, NEGATIVE, CHOSEN, OTHER = "#0072B2", "#56B4E9", "#009E73", "#D55E00", "#E69F00", "#8C8C8C"
 TEXT = "#222222"
+INK = {POSITIVE: "#007D5B", NEGATIVE: "#BD5300"}  # darker, where they are text: 4.5 to 1 against white
 
 
 def figure(width: float, height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:

@@ -5,6 +5,7 @@ import ipywidgets
 from helpers.widgets.angle import AngleExplorer
 from helpers.widgets.by_hand import ByHand
 from helpers.widgets.circle import CircleExplorer
+from helpers.widgets.composition import CompositionExplorer
 from helpers.widgets.embedding import EmbeddingExplorer
 from helpers.widgets.histograms import HistogramExplorer
 from helpers.widgets.matrix import MatrixExplorer
@@ -21,7 +22,7 @@ from helpers.widgets.two_views import TwoViewsExplorer
 
 EXPLORERS = (MaskedExplorer, DenoisingExplorer, ColorizationExplorer, RotationExplorer, JigsawExplorer, CircleExplorer,
              TransformsExplorer, TwoViewsExplorer, HistogramExplorer, AngleExplorer, MatrixExplorer, ByHand,
-             EmbeddingExplorer, OptionsExplorer)
+             EmbeddingExplorer, OptionsExplorer, CompositionExplorer)
 
 
 def move(control: ipywidgets.Widget, turn: int) -> bool:

@@ -14,7 +14,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from helpers.plotting import OTHER, TEXT
+from helpers.plotting import INK, OTHER, TEXT
 
 SCALE = 1.5
 _MINUS = re.compile(r"(?<![\w.])-(?=[\d.])")
@@ -60,7 +60,7 @@ class Canvas:
     def text(self, x: float, y: float, text: str, px: float = 16, color: str = TEXT, anchor: str = "lm",
              bold: bool = False) -> None:
         """Write text; the anchor is l, m or r (across) and t, m, s or b (down), as Pillow's."""
-        text = with_minus(text)
+        text, color = with_minus(text), INK.get(color, color)
         anchor = anchor.replace("t", "a").replace("b", "d")
         mask, (left, top) = _written(text, px, bold, anchor)
         self.picture.paste(color, (round(x * SCALE) + left, round(y * SCALE) + top), mask)

@@ -1,18 +1,19 @@
 """The heat map of composed transforms: choose a pair, see its two views, and what such an encoder finds alike."""
 
 import json
+import math
 
 import torch
 
 from helpers.data import load, sample_photos
 from helpers.metrics import mean_interval
-from helpers.plotting import CHOSEN, TEXT, VIEW_A, VIEW_B
+from helpers.plotting import CHOSEN, VIEW_A, VIEW_B
 from helpers.results import read_results
 from helpers.settings import TRANSFORMS, settings_for, view_maker
 from helpers.widgets.canvas import Canvas
 from helpers.widgets.explorer import Explorer, button, dropdown, shared, slider
 
-NAMES = {"color": "colour"}
+NAMES = {"color": "colour", "sobel": "Sobel"}
 SIDE = 50  # of a cell
 
 
@@ -54,10 +55,12 @@ class CompositionExplorer(Explorer):
         self._neighbors(canvas, pair, image)
         mean, width = scores[pair]
         order = sorted(scores, key=lambda each: -scores[each][0])
-        name = " then ".join(NAMES.get(each, each) for each in pair) if pair[0] != pair[1] else f"{pair[0]} alone"
-        alone = ", ".join(f"{NAMES.get(each, each)} alone {scores[each, each][0]:.1%}" for each in pair)
+        both = [NAMES.get(each, each) for each in pair]
+        name = " then ".join(both) if pair[0] != pair[1] else f"{both[0]} alone"
+        alone = ", ".join(f"{title} alone {scores[each, each][0]:.1%}" for title, each in zip(both, pair, strict=True))
         compared = f" ({alone})" if pair[0] != pair[1] else ""
-        return (f"{self.data.value}, {name}: {mean:.1%} ± {width:.1%} of the test images are told right by a linear "
+        over = "" if math.isnan(width) else f" ± {width:.1%}"  # one seed has no interval
+        return (f"{self.data.value}, {name}: {mean:.1%}{over} of the test images are told right by a linear "
                 f"probe{compared}; that is number {order.index(pair) + 1} of {len(order)}.")
 
     def _heat_map(self, canvas: Canvas, scores: dict, pair: tuple[str, str]) -> None:
@@ -74,8 +77,8 @@ class CompositionExplorer(Explorer):
                 share = (mean - low) / max(high - low, 1e-9)
                 x, y = left + column * SIDE, top + row * SIDE
                 canvas.rectangle(x + 1, y + 1, SIDE - 2, SIDE - 2, _shade(share))
-                canvas.text(x + SIDE / 2, y + SIDE / 2, f"{100 * mean:.0f}", 16, "white" if share > 0.5 else TEXT, "mm",
-                            bold=first == second)
+                ink = "white" if share > 0.72 else "black"  # whichever stands out more
+                canvas.text(x + SIDE / 2, y + SIDE / 2, f"{100 * mean:.0f}", 16, ink, "mm", bold=first == second)
         at = TRANSFORMS.index(pair[1]), TRANSFORMS.index(pair[0])
         canvas.rectangle(left + at[0] * SIDE - 2, top + at[1] * SIDE - 2, SIDE + 4, SIDE + 4, None, CHOSEN, 4)
         canvas.text(8, top + 7 * SIDE + 16, "linear probe, % of test images, mean over seeds (bold: one alone)", 14,
@@ -93,7 +96,7 @@ class CompositionExplorer(Explorer):
                                                     (views[0], "first view", VIEW_A),
                                                     (views[1], "second view", VIEW_B))):
             canvas.image(pixels, 500 + 155 * k, 34, 130, frame=color)
-            canvas.text(565 + 155 * k, 16, title, 15, color or "#333333", "mm", bold=True)
+            canvas.text(565 + 155 * k, 16, title, 15, anchor="mm", bold=True)
         canvas.text(500, 184, "one crop for both views; the transforms change the first", 14, "#555555")
         return chosen
 

@@ -35,11 +35,21 @@ def list_files(path: Path) -> list[tuple[str, tuple]]:
                   if not any(step.startswith((".", "__MACOSX")) for step in PurePosixPath(entry[0]).parts))
 
 
+def is_image(name: str) -> bool:
+    """Return whether a file's ending is that of an image."""
+    return name.lower().endswith(_IMAGE_ENDINGS)
+
+
+def split_folder(name: str) -> str | None:
+    """Return which split a folder of this name holds, or None."""
+    return _SPLIT_FOLDERS.get(name.lower())
+
+
 def sort_out(path: Path, names: list[str]) -> tuple[list, list[int] | None, tuple[str, ...], list[str]]:
     """Return split folder (or None), label and name of each image, as its path tells."""
     if not names:
         raise ValueError(f"{path} is empty; it should hold images, or one folder of images a class")
-    images = [name for name in names if name.lower().endswith(_IMAGE_ENDINGS)]
+    images = [name for name in names if is_image(name)]
     if not images:
         raise ValueError(f"none of the files in {path} is an image (first of {len(names)}: {names[0]}); images end in "
                          f"{' '.join(_IMAGE_ENDINGS)}")

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 ARTIFACTS = ROOT / "tests" / "artifacts"
 LECTURES = sorted((ROOT / "slides").glob("[0-9][0-9]_*.html"))
 EXPLORERS = {"01_self_prediction_vs_contrastive": 6, "02_augmentations": 3, "03_similarity_and_nt_xent": 3,
-             "05_transfer_options": 2}
+             "05_transfer_options": 2, "06_findings": 1}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--no-first-run", "--disable-quic"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -117,6 +117,25 @@ def test_explorers_answer_in_jupyterlab(lab, browser, name):
     finally:
         page.close()
     assert not [text for text in errors if not re.search(r"favicon", text)]
+
+
+def test_photos_are_labelled_by_clicking(lab, browser):
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    run_all(page, lab, "07_your_images")
+    under = page.locator("button[title^='label ']")
+    assert under.count() == 12
+    name, before = under.first.get_attribute("title"), under.first.inner_text()
+    other = page.locator(".widget-toggle-button", has_text="star" if before != "star" else "heart")
+    other.click()
+    under.first.click()
+    page.wait_for_function("([title, text]) => document.querySelector(`button[title='${title}']`).innerText === text",
+                           arg=[name, other.inner_text()], timeout=5000)
+    ARTIFACTS.mkdir(exist_ok=True)
+    under.first.locator("xpath=../../..").screenshot(path=ARTIFACTS / "07_your_images-labels.png")
+    page.locator("button", has_text="undo all clicks").click()
+    page.wait_for_function("([title, text]) => document.querySelector(`button[title='${title}']`).innerText === text",
+                           arg=[name, before], timeout=5000)
+    page.close()
 
 
 OVERFLOWS = """() => [...document.querySelectorAll('section[data-marpit-pagination], section.title')].flatMap(slide => {

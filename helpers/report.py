@@ -1,0 +1,58 @@
+"""A report as one HTML page that needs nothing else: text, tables and pictures inside."""
+
+import base64
+import html
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from helpers.artifacts import write_aside
+
+_STYLE = """body{font:17px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#222}
+h1,h2{color:#004488}img{max-width:100%}table{border-collapse:collapse}
+th,td{padding:4px 12px;border-bottom:1px solid #ccc;text-align:left}"""
+
+
+@dataclass
+class Picture:
+    """A PNG, or a figure to make one of, and what it shows."""
+
+    image: bytes | Figure
+    alt: str
+
+
+def write_report(path: str | Path, title: str, parts: dict[str, list]) -> Path:
+    """Write a page and return its path.
+
+    Args:
+        path: Of the .html file.
+        title: Of the page.
+        parts: Heading to contents: texts (a paragraph each), Pictures, and tables: lists of dicts with the same keys.
+    """
+    body = [f"<h1>{html.escape(title)}</h1>"]
+    for heading, contents in parts.items():
+        body.append(f"<h2>{html.escape(heading)}</h2>")
+        body += [_shown(content) for content in contents]
+    page = (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+            f"<style>{_STYLE}</style></head><body>{''.join(body)}</body></html>")
+    with write_aside(Path(path)) as aside:
+        aside.write_text(page, "utf-8")
+    return Path(path)
+
+
+def _shown(content: str | Picture | list[dict]) -> str:
+    if isinstance(content, str):
+        return f"<p>{html.escape(content)}</p>"
+    if isinstance(content, Picture):
+        drawn = io.BytesIO()
+        if isinstance(content.image, bytes):
+            drawn.write(content.image)
+        else:
+            content.image.savefig(drawn, dpi=96)
+        data = base64.b64encode(drawn.getvalue()).decode()
+        return f'<img alt="{html.escape(content.alt, quote=True)}" src="data:image/png;base64,{data}">'
+    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in content[0]) if content else ""
+    rows = ["".join(f"<td>{html.escape(str(value))}</td>" for value in row.values()) for row in content]
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from helpers.artifacts import CHECKPOINTS, RESULTS, sha256, write_aside
+from helpers.artifacts import CHECKPOINTS, RESULTS, sha256, with_block, write_aside
 from helpers.augmentations import rotate
 from helpers.data import ImageSet, load, nested_subset
 from helpers.evaluation import evaluate
+from helpers.figures.explorers import MOVES, animate, gallery
 from helpers.losses import nt_xent
 from helpers.metrics import proportion_interval
 from helpers.models import build_encoder
@@ -142,9 +143,7 @@ def with_results(readme: str) -> str:
     table = results_table(rows, {"data": "images", "condition": "representation"},
                           {"knn": "kNN", "probe": f"linear probe, {few['probe_labels']:,} labels"},
                           {"minutes": "minutes to train"})
-    start, end = "<!-- results -->\n", "<!-- /results -->"
-    before, after = readme.split(start)[0], readme.split(end)[1]
-    return f"{before}{start}{table}\n{end}{after}"
+    return with_block(readme, "results", table)
 
 
 def make_pretext(photos: str, seeds: int, photo_seeds: int) -> None:
@@ -370,14 +369,25 @@ def make_batchnorm(seeds: int) -> None:
 
 
 def make_figures() -> None:
-    """The README's picture: the neighbours that the solution of notebook 00 shows."""
+    """The README's pictures: the neighbours that the solution of notebook 00 shows, and all explorers, moving."""
     cells = json.loads((RESULTS.parent.parent / "notebooks" / "solutions" / "00_welcome.ipynb").read_text())["cells"]
     pictures = [output["data"]["image/png"] for cell in cells for output in cell.get("outputs", [])
                 if "image/png" in output.get("data", {})]
     figures = RESULTS.parent.parent / "slides" / "figures"
     with write_aside(figures / "neighbors.png") as aside:
         aside.write_bytes(base64.b64decode(pictures[-1]))
+    for name in MOVES:
+        with write_aside(figures / "explorers" / f"{name}.gif") as aside:
+            aside.write_bytes(animate(name))
+    readme = RESULTS.parent.parent / "README.md"
+    text = with_gallery(readme.read_text("utf-8"))
+    with write_aside(readme) as aside:
+        aside.write_text(text, "utf-8")
 
+
+def with_gallery(readme: str) -> str:
+    """Return the README with the table of explorers between its marks."""
+    return with_block(readme, "explorers", gallery())
 
 
 def pull_only(projections: Tensor, temperature: float) -> Tensor:

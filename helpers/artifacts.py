@@ -134,6 +134,18 @@ def write_aside(path: Path) -> Iterator[Path]:
             aside.unlink(missing_ok=True)
 
 
+def with_block(text: str, name: str, body: str) -> str:
+    """Return a README with `body` between its marks <!-- name --> and <!-- /name -->, in the place of what stood there.
+
+    Raises:
+        ValueError: If it does not have these marks once.
+    """
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    if text.count(start) != 1 or text.count(end) != 1:
+        raise ValueError(f"README.md has lost its marks {start.strip()} and {end}; restore it from the repository")
+    return f"{text.partition(start)[0]}{start}{body}\n{end}{text.partition(end)[2]}"
+
+
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write tensors and text to a safetensors file, which can hold no code."""
     content = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},

@@ -4,12 +4,11 @@ import json
 import re
 from pathlib import Path
 
-from helpers.artifacts import PROJECT, write_aside
+from helpers.artifacts import PROJECT, with_block, write_aside
 
 REPOSITORY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
 LINE = re.compile(r'^ADDRESS, TAG = "[^"]*", "[^"]*"', re.MULTILINE)
-COLAB = re.compile(r"<!-- colab -->\n.*?<!-- /colab -->", re.DOTALL)
 
 
 def publish(repository: str, tag: str, root: Path = PROJECT) -> list[Path]:
@@ -35,13 +34,14 @@ def publish(repository: str, tag: str, root: Path = PROJECT) -> list[Path]:
     for name, pattern, stamped in (
             ("pyproject.toml", re.compile(r'^address = ".*"\ntag = ".*"', re.MULTILINE),
              f'address = "{address}"\ntag = "{tag}"'),
-            ("README.md", COLAB, _readme(repository, tag, root)),
             ("CITATION.cff", re.compile(r"^type: software\n(repository-code: .*\n)?", re.MULTILINE),
              f"type: software\nrepository-code: {address}\n")):
         text = (root / name).read_text("utf-8")
         if len(pattern.findall(text)) != 1:
             raise ValueError(f"{name} has lost the place where the address goes; restore it from the repository")
         texts[root / name] = pattern.sub(lambda _, stamped=stamped: stamped, text)
+    texts[root / "README.md"] = with_block((root / "README.md").read_text("utf-8"), "colab",
+                                           _readme(repository, tag, root))
     changed = [path for path, text in texts.items() if path.read_text("utf-8") != text]
     for path in changed:
         with write_aside(path) as aside:
@@ -62,6 +62,5 @@ def _notebook(path: Path, address: str, tag: str) -> str:
 def _readme(repository: str, tag: str, root: Path) -> str:
     link = f"https://colab.research.google.com/github/{repository}/blob/{tag}/notebooks"
     links = " · ".join(f"[{path.stem}]({link}/{path.name})" for path in sorted(root.glob("notebooks/[0-9]*.ipynb")))
-    return (f"<!-- colab -->\nOpen in Colab, where the first cell fetches what is missing: {links}.\n"
-            f"Or on Binder: [JupyterLab](https://mybinder.org/v2/gh/{repository}/{tag}?labpath=notebooks).\n"
-            "<!-- /colab -->")
+    return (f"Open in Colab, where the first cell fetches what is missing: {links}.\n"
+            f"Or on Binder: [JupyterLab](https://mybinder.org/v2/gh/{repository}/{tag}?labpath=notebooks).")

@@ -184,12 +184,13 @@ def run_grade(options: argparse.Namespace) -> int:
 
 def run_slides(options: argparse.Namespace) -> int:
     """Draw the lectures' figures and build HTML and PDF."""
-    from helpers.slides import build, decks, draw_figures
+    from helpers.slides import build, decks, draw_figures, write_quiz
 
     chosen = [deck for deck in decks() if not options.names or any(map(deck.stem.startswith, options.names))]
     if not chosen:
         raise ValueError(f"no lecture begins with {' or '.join(options.names)}; there are "
                          f"{', '.join(deck.stem for deck in decks())}")
+    write_quiz()
     if not options.no_figures:
         draw_figures()
     for deck in chosen:

@@ -9,21 +9,23 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.artifacts import PROJECT, write_aside
+from helpers.artifacts import PROJECT, with_block, write_aside
 from helpers.figures import FIGURES, draw
+from helpers.figures.findings import NUMBERS as FINDINGS
+from helpers.questions import QUESTIONS
 
 SLIDES = PROJECT / "slides"
 MARP = "@marp-team/marp-cli@4.5.1"
 PLACE = re.compile(r"\{\{(\w+)\}\}")
 PICTURE = re.compile(r"figures/([\w-]+)\.png")
 
-# What a paper found, as it is printed on a slide.
+# What a paper found, or a table of data/results holds, as it is printed on a slide.
 NUMBERS: dict[str, Callable[[], str]] = {
     "bert_masked": lambda: "15%",  # Devlin et al. 2018
     "mae_masked": lambda: "75%",  # He et al. 2021
     "simclr_1x": lambda: "69.3",  # Chen et al. 2020, Table 6
     "simclr_4x": lambda: "76.5",  # Chen et al. 2020, Table 6
-}
+} | FINDINGS
 
 
 def decks() -> list[Path]:
@@ -41,6 +43,24 @@ def fill(text: str) -> str:
     if unknown:
         raise ValueError(f"there is no number {unknown[0]!r} for the slides; helpers/slides.py holds them")
     return PLACE.sub(lambda found: NUMBERS[found[1]](), text)
+
+
+def with_quiz(guide: str) -> str:
+    """Return the teacher's guide with the notebooks' questions and their right answers between its marks."""
+    lines = []
+    for notebook, questions in QUESTIONS.items():
+        lines += [f"**Notebook {notebook}**", ""]
+        lines += [f"{k}. {each.text} *{each.answers[each.right][0]}*" for k, each in enumerate(questions, 1)]
+        lines.append("")
+    return with_block(guide, "quiz", "\n".join(lines))
+
+
+def write_quiz() -> None:
+    """Bring the quiz in the teacher's guide up to date."""
+    guide = SLIDES / "README.md"
+    text = with_quiz(guide.read_text("utf-8"))
+    with write_aside(guide) as aside:
+        aside.write_text(text, "utf-8")
 
 
 def draw_figures(names: list[str] | None = None) -> None:

@@ -2,10 +2,10 @@
 
 import torch
 
-from helpers.figures import overview, simclr
+from helpers.figures import findings, overview, simclr
 from helpers.figures.common import png
 
-FIGURES = overview.FIGURES | simclr.FIGURES
+FIGURES = overview.FIGURES | simclr.FIGURES | findings.FIGURES
 
 
 def draw(name: str) -> bytes:

@@ -1,0 +1,190 @@
+"""Figures and numbers of lecture 3: what the paper found, and our measurements beside it."""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+import torch
+from matplotlib.figure import Figure
+
+from helpers.agreement import PAPER_BATCHES, TABLE_3, TABLE_B1, judge, panels
+from helpers.data import load, sample_photos
+from helpers.figures.common import explorer_picture
+from helpers.metrics import mean_interval
+from helpers.plotting import CHOSEN, OTHER, TEXT, VIEW_A, VIEW_B, draw_curves
+from helpers.results import curves, read_results
+from helpers.settings import settings_for, view_maker
+from helpers.transfer import OPTIONS
+from helpers.widgets.canvas import Canvas
+from helpers.widgets.composition import CompositionExplorer
+from helpers.widgets.explorer import WIDTH
+
+# Chen et al. 2020, arXiv 2002.05709v3: Table 6, and Table 7 (top-5 at 1% and at 10% of the labels).
+TABLE_6 = {"MoCo": 60.6, "PIRL": 63.6, "CPC v2": 63.8, "SimCLR": 69.3, "SimCLR, 4× as wide": 76.5}
+TABLE_7 = {"supervised": (48.4, 80.4), "SimCLR": (75.5, 87.8), "SimCLR, 4× as wide": (85.8, 92.6)}
+
+# Claims of `agreement.CLAIMS`, in the words of a slide.
+SHORT = {
+    "crop with colour beats the better of the two alone": "crop + colour over either alone",
+    "crop with colour beats the best other pair": "over the best other pair",
+    "pairs with colour beat pairs without": "pairs with colour over those without",
+    "SimCLR gains from strength 1/8 to 1": "SimCLR gains, s ⅛ to 1",
+    "supervised training loses from strength 1/8 to 1": "supervised loses, s ⅛ to 1",
+    "SimCLR gains from blur on top": "SimCLR gains from blur",
+    "a nonlinear head beats a linear one": "nonlinear over linear",
+    "a nonlinear head beats none": "nonlinear over none",
+    "with a nonlinear head, h beats z": "h over z",
+    "z of 512 numbers or of 32: hardly matters": "z of 512 or 32: hardly matters",
+    "the largest batch beats the smallest, shortest training": "largest batch over smallest",
+    "that lead shrinks from the shortest training to the longest": "… and that lead shrinks",
+    "the longest training beats the shortest, largest batch": "longest over shortest",
+    "τ 0.1 beats τ 0.05": "τ 0.1 over 0.05",
+    "τ 0.1 beats τ 1": "τ 0.1 over 1",
+    "with L2 (τ 0.1) beats without (τ 10)": "with L2 over without"}
+SIGNS = {"agrees": "✓", "disagrees": "✗", "undecided": "?", "too few": "?"}
+
+
+@lru_cache(maxsize=8)
+def _rows(study: str) -> list[dict]:
+    return read_results(f"findings_{study}")
+
+
+def two_stages() -> bytes:
+    """Pretraining once without labels, then one encoder for several tasks with few labels each."""
+    canvas, shapes, photos = Canvas(WIDTH, 400), load("shapes", "train", limit=40), sample_photos(64)
+    for k in range(20):
+        canvas.image(shapes.images[k], 16 + 52 * (k % 5), 96 + 52 * (k // 5), 46)
+    canvas.text(144, 330, "many images, no labels", 22, anchor="mm")
+    canvas.arrow(290, 200, 356, 200, OTHER, 4)
+    canvas.polygon([(370, 110), (520, 150), (520, 250), (370, 290)], CHOSEN, TEXT, 2)
+    canvas.text(445, 200, "f", 52, TEXT, "mm", bold=True)
+    canvas.text(445, 60, "trained once", 24, TEXT, "mm", bold=True)
+    for row, (task, images) in enumerate((("four shapes", shapes.images[20:23]), ("flowers", photos.images[:3]),
+                                          ("your own task", None))):
+        y = 70 + 110 * row
+        canvas.arrow(532, 200, 600, y + 30, OTHER, 4)
+        for k in range(3):
+            if images is None:
+                canvas.rectangle(612 + 68 * k, y, 60, 60, "#F2F2F2", VIEW_A, 3)
+                canvas.text(642 + 68 * k, y + 30, "?", 30, VIEW_A, "mm", bold=True)
+            else:
+                canvas.image(images[k], 612 + 68 * k, y, 60, frame=VIEW_A, line=4)
+        canvas.text(826, y + 30, task, 22)
+    canvas.text(714, 36, "a few labels each", 24, TEXT, "mm", bold=True)
+    return canvas.png()
+
+
+def few_labels() -> Figure:
+    """The transfer options of notebook 05 over the number of labels, on photos."""
+    rows = read_results("transfer_cifar10")
+    found = curves(rows, "labels", "option", "accuracy")
+    return draw_curves({"CIFAR-10, here": {OPTIONS[option]: curve for option, curve in found.items()}},
+                       "labels per class", "test accuracy (%)", inch=10)
+
+
+def protocol() -> bytes:
+    """Figure 5's protocol: one crop for both views, the transforms on the first one only."""
+    photo = sample_photos(96)
+    image = photo.images[[3]]
+    settings = settings_for("laptop", "cifar10", image_size=96, one_branch="rotate,color")
+    views = view_maker(settings)(image, torch.Generator().manual_seed(7))
+    canvas = Canvas(WIDTH, 380)
+    canvas.image(image[0], 20, 130, 120)
+    canvas.text(80, 274, "image", 22, anchor="mm")
+    canvas.arrow(152, 190, 216, 190, OTHER, 4)
+    canvas.image(views[1], 228, 130, 120)
+    canvas.text(288, 274, "one crop", 22, anchor="mm")
+    for y in (90, 290):
+        canvas.arrow(360, 190, 424, y, OTHER, 4)
+    for k, name in enumerate(("first", "second")):
+        canvas.rectangle(436 + 150 * k, 60, 130, 60, CHOSEN, TEXT, 2)
+        canvas.text(501 + 150 * k, 90, name, 22, TEXT, "mm", bold=True)
+    canvas.text(436, 290, "nothing", 24, "#555555")
+    canvas.arrow(724, 90, 776, 90, OTHER, 4)
+    canvas.arrow(540, 290, 776, 290, OTHER, 4)
+    for y, view, color in ((30, views[0], VIEW_A), (230, views[1], VIEW_B)):
+        canvas.image(view, 790, y, 120, frame=color, line=5)
+    return canvas.png()
+
+
+def heat_map(data: str) -> bytes:
+    """The accuracy of each pair of transforms; the best pair framed."""
+    explorer = CompositionExplorer()
+    explorer.data.value = data
+    scores = explorer.scores()
+    both = {(a, b): scores[a, b][0] + scores[b, a][0] for a, b in scores if a != b}
+    best = max(both, key=both.get)
+    explorer.first.value, explorer.second.value = max((best, best[::-1]), key=lambda pair: scores[pair][0])
+    return explorer_picture(explorer, width=470)
+
+
+def _drawn(study: str, chosen: tuple[str, ...] = (), inch: float = 4.1) -> Figure:
+    found, x, y = panels(study, _rows(study))
+    return draw_curves({name: curve for name, curve in found.items() if not chosen or name in chosen}, x, y, inch=inch)
+
+
+FIGURES: dict[str, Callable[[], bytes | Figure]] = {
+    "two_stages": two_stages,
+    "few_labels": few_labels,
+    "protocol": protocol,
+    "map_photos": partial(heat_map, "photos"),
+    "map_shapes": partial(heat_map, "shapes"),
+    "strengths": partial(_drawn, "color"),
+    "heads": partial(_drawn, "head", inch=5.5),
+    "batch_paper": partial(_drawn, "batch_epochs", ("ImageNet, Table B.1", "ImageNet, root scaling"), 5.5),
+    "batch_here": partial(_drawn, "batch_epochs", ("photos, here", "shapes, here"), 5.5),
+    "batch_more": partial(_drawn, "batch_epochs", ("photos, root scaling", "photos, supervised"), 5.5),
+    "temperatures": partial(_drawn, "temperature")}
+
+
+def verdicts(study: str) -> str:
+    """Return a Markdown table of a study's claims in SHORT: the paper's, photos' and shapes' figures and verdicts."""
+    lines = ["| | paper | photos | shapes |", "|---|---|---|---|"]
+    judged = judge(study, _rows(study))
+    for claim in dict.fromkeys(line["claim"] for line in judged if line["claim"] in SHORT):
+        found = {line["data"]: line for line in judged if line["claim"] == claim}
+        cells = [_judged(found[data]) if data in found else "" for data in ("photos", "shapes")]
+        lines.append(f"| {SHORT[claim]} | {next(iter(found.values()))['paper']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _judged(line: dict) -> str:
+    width = "" if math.isnan(line["width"]) else f" ± {line['width']:.1f}"  # one seed has no interval
+    return f"{line['ours']:+.1f}{width} {SIGNS[line['verdict']]}"
+
+
+def knowledge(data: str, questions: tuple[str, ...]) -> str:
+    """Return a Markdown table of how well each question is answered from pixels, h and z, with intervals over seeds."""
+    lines = ["| | guess | pixels | h | z |", "|---|---|---|---|---|"]
+    for question in questions:
+        rows = [row for row in _rows("knowledge") if row["data"] == data and row["question"] == question]
+        cells = []
+        for source in ("pixels", "h", "z"):
+            mean, width = mean_interval([100 * float(row["accuracy"]) for row in rows if row["read from"] == source])
+            cells.append(f"{mean:.0f}" if math.isnan(width) else f"{mean:.0f} ± {width:.0f}")
+        lines.append(f"| {question} | {100 * float(rows[0]['chance']):.0f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _paper_table(titles: str, rows: dict[str, tuple[float, ...]]) -> str:
+    lines = [f"| {titles} |", "|" + "---|" * (titles.count("|") + 1)]
+    return "\n".join(lines + [f"| {name} | {' | '.join(f'{value:g}' for value in values)} |"
+                              for name, values in rows.items()])
+
+
+def root_scaling() -> str:
+    """Return the paper's shortest and longest training at three batch sizes, with linear and with root scaling."""
+    chosen = {f"{PAPER_BATCHES[k]:,}": (TABLE_B1["linear"][k][0], TABLE_B1["sqrt"][k][0], TABLE_B1["linear"][k][3],
+                                        TABLE_B1["sqrt"][k][3]) for k in (0, 2, 4)}
+    return _paper_table("batch | 100 epochs, linear | root | 800 epochs, linear | root", chosen)
+
+
+NUMBERS: dict[str, Callable[[], str]] = {
+    "table_6": lambda: _paper_table("method | top-1", {name: (value,) for name, value in TABLE_6.items()}),
+    "table_7": lambda: _paper_table("top-5 with | 1% of labels | 10%", TABLE_7),
+    "table_3": lambda: _paper_table(" | guess | h | z", TABLE_3),
+    "root_scaling": root_scaling,
+    "knowledge_photos": lambda: knowledge("photos", tuple(TABLE_3)),
+    "knowledge_shapes": lambda: knowledge("shapes", ("hue", "angle", "size", "x", "background_hue", "class")),
+    **{f"{study}_verdicts": partial(verdicts, study)
+       for study in ("composition", "color", "head", "batch_epochs", "temperature")}}

@@ -298,7 +298,7 @@ def panels(study: str, rows: list[dict]) -> tuple[dict[str, dict], str, str]:
         chosen = [row for row in sorted(rows, key=lambda row: int(row["batch"])) if row["objective"] == objective and (
             row["scaling"] == scaling or row["batch"] == str(BATCHES[-1]))]  # there the two scalings are one run
         found = {e: curves(chosen, "batch", "data", column, data=data, epochs=str(e)) for e in LENGTHS}
-        return {f"{e} epochs": curve[data] for e, curve in found.items() if curve}
+        return {f"{e} epoch{'s' * (e > 1)}": curve[data] for e, curve in found.items() if curve}
 
     imagenet = [{f"{epochs} epochs": paper({b: TABLE_B1[scaling][k][column] for k, b in enumerate(PAPER_BATCHES)})
                  for column, epochs in enumerate(PAPER_LENGTHS)} for scaling in ("linear", "sqrt")]
@@ -309,11 +309,16 @@ def panels(study: str, rows: list[dict]) -> tuple[dict[str, dict], str, str]:
 
 
 def verdicts_table(lines: list[dict]) -> str:
-    """Return a Markdown table of what `judge` found."""
-    table = ["| claim | on | the paper | here | verdict |", "|---|---|---|---|---|"]
-    for line in lines:
-        digits = 2 if line["unit"] == "rank correlation" else 1
-        width = "" if math.isnan(line["width"]) else f" ± {line['width']:.{digits}f}"
-        table.append(f"| {line['claim']} | {line['data']} | {line['paper']} | {line['ours']:+.{digits}f}{width} | "
-                     f"{line['verdict']} |")
+    """Return a Markdown table of what `judge` found: a line for each claim, with a cell for photos and for shapes."""
+    table = [f"| claim | the paper | {' | '.join(DATA)} |", "|---|---|---|---|"]
+    for claim in dict.fromkeys(line["claim"] for line in lines):
+        of = {line["data"]: line for line in lines if line["claim"] == claim}
+        cells = [_found(of[data]) if data in of else "" for data in DATA]
+        table.append(f"| {claim} | {next(iter(of.values()))['paper']} | {' | '.join(cells)} |")
     return "\n".join(table)
+
+
+def _found(line: dict) -> str:
+    digits = 2 if line["unit"] == "rank correlation" else 1
+    width = "" if math.isnan(line["width"]) else f" ± {line['width']:.{digits}f}"
+    return f"{line['ours']:+.{digits}f}{width} **{line['verdict']}**"

@@ -161,4 +161,30 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
              "only."),
             ("Otherwise the classes would be uneven.", "That is stratification. What does nesting do for a curve?")),
             1)),
+    "06": (
+        Question("Your network and your images are small. What of a paper on ImageNet can you check at all?", (
+            ("Its accuracies.", "Other images, another network, a thousandth of the steps: which figure should be the "
+             "same?"),
+            ("Which of two settings is the better one.", "Yes: that claim can hold at any size, and can be tried at "
+             "any."),
+            ("Nothing.", "A finding says more than a number. Does 'stronger colour helps' name a size?")), 1),
+        Question("A difference over three seeds is +1.2, its 95% interval from −0.8 to +3.2. What do you report?", (
+            ("It agrees: the mean is above 0.", "Three seeds scatter. Which differences would they allow as well?"),
+            ("There is no difference.", "A difference of 3 lies in the interval, too. What is it that you know?"),
+            ("Undecided.", "Yes: too few seeds, or too small a difference, to tell.")), 2),
+        Question("Why did the rules of agreement stand before the runs were made?", (
+            ("Whoever sees the numbers first finds a rule by which they fit.", "Yes, and mostly without noticing."),
+            ("The runs depend on the rules.", "Each run would have come out the same. Who would not?"),
+            ("So that more claims agree.", "They cannot be chosen to please any more: probably fewer do.")), 0),
+        Question("The batch is eight times as large, the number of epochs the same. What else has changed?", (
+            ("Nothing.", "How many batches make an epoch now?"),
+            ("The network sees eight times as many images.", "An epoch is every image once, in batches of any size. "
+             "What happens after each batch?"),
+            ("The optimiser takes an eighth of the steps.", "Yes: that is why the learning rate has to follow, and why "
+             "short trainings suffer.")), 2),
+        Question("One setting finds the most partners, another is ahead by the probe on h. Which one do you take?", (
+            ("The one that finds the most partners: that is what the loss asks for.", "What the loss asks for is "
+             "thrown away together with the head. What is kept?"),
+            ("The one that is ahead by the probe.", "Yes: pairs are the means. What is kept is h."),
+            ("The mean of both ranks decides.", "Only one of the two is used afterwards. Which?")), 1)),
 }

@@ -412,7 +412,7 @@ def test_panels_show_our_means_beside_the_papers_figures(study):
     if study == "batch_epochs":
         assert list(found) == ["photos, here", "photos, root scaling", "photos, supervised", "shapes, here",
                                "ImageNet, Table B.1", "ImageNet, root scaling"]
-        root = found["photos, root scaling"][f"{LENGTHS[0]} epochs"]
+        root = found["photos, root scaling"][_our_name(f"{PAPER_LENGTHS[0]} epochs")]
         assert [(place, round(mean, 1)) for place, mean, _ in root] == [
             ("32", 65.8), ("64", 66.8), ("128", 67.3), ("256", 67.0)], "at 256 root scaling has no run of its own"
         assert {round(mean) for curve in found["photos, supervised"].values() for _, mean, _ in curve} == {79}
@@ -420,7 +420,10 @@ def test_panels_show_our_means_beside_the_papers_figures(study):
 
 def _our_name(name: str) -> str:
     lengths = dict(zip(PAPER_LENGTHS, LENGTHS, strict=True))
-    return f"{lengths[int(name.split()[0])]} epochs" if name.endswith("epochs") else name
+    if not name.endswith("epochs"):
+        return name
+    epochs = lengths[int(name.split()[0])]
+    return f"{epochs} epoch" if epochs == 1 else f"{epochs} epochs"
 
 
 def test_there_are_no_curves_of_a_map():
@@ -457,4 +460,4 @@ def test_the_heat_map_shows_the_table_and_the_views_of_the_pair():
     explorer.redraw()
     assert explorer.image.value != before, "other views are drawn"
     explorer.data.value, explorer.first.value, explorer.second.value = "photos", "sobel", "sobel"
-    assert "photos, sobel alone: 23.0%" in explorer.text
+    assert "photos, Sobel alone: 23.0%" in explorer.text

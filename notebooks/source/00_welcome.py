@@ -38,6 +38,8 @@ for name, value in environment().items():
 # | 03 | similarity_and_nt_xent | how does a similarity matrix become a loss? |
 # | 04 | train_simclr | how is it trained, on a laptop and on a GPU, and how do I know that it learns? |
 # | 05 | transfer_options | train all layers, train the last layers, or embed and classify: which, and when? |
+# | 06 | findings | are the paper's three findings true here? |
+# | 07 | your_images | the whole way, on your own photos: what do I get from it? |
 #
 # Two symbols will come back everywhere. The **encoder** $f$ is a network that turns an image into a list of numbers, its
 # **representation** $h$. A good encoder gives similar $h$ to images that show the same kind of thing.

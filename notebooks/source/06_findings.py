@@ -1,0 +1,349 @@
+# %% [markdown]
+# # 06 · Findings
+#
+# **Are the paper's findings true here?**
+#
+# Three findings carry SimCLR: which transforms are composed, a projection head that is thrown away, and large batches with long
+# training. The paper measured them on ImageNet, with up to 128 TPU cores. You will bet on each, see what came out on small pictures
+# and two CPU cores, set it beside the paper's figure, and add a point of your own, trained while you wait.
+#
+# *6 minutes on two CPU cores. You should have seen notebooks 02 to 04. No internet connection is needed.*
+
+# %% [markdown]
+# ## 1. How to check a finding
+#
+# Nobody can repeat the paper on a laptop. But a finding such as "stronger colour distortion helps" says more than a
+# number: it claims that one thing is better than another. That can be tried at any size.
+#
+# | | the paper | here |
+# |---|---|---|
+# | images | ImageNet: 1.28 million, 224 pixels | 10,000 photos of CIFAR-10, or 10,000 rendered shapes, 32 pixels |
+# | encoder | ResNet-50, 24 million parameters | a small residual network, 0.95 million |
+# | one run | 100 epochs, batch 4,096 | 1 to 8 epochs, batch 32 to 256 |
+# | each cell | one run | a run for each seed |
+#
+# The tables ship with the course: every row is a run, with all its settings. Every study is a grid of such runs.
+
+# %%
+from IPython.display import Markdown
+
+from helpers.results import read_results
+
+STUDIES = ("composition", "color", "head", "knowledge", "batch_epochs", "temperature")
+tables = {name: read_results(f"findings_{name}") for name in STUDIES}
+lines = ["| study | seeds | runs | minutes of one core |", "|---|---|---|---|"]
+for name, rows in tables.items():
+    runs = {row["data"] + row["settings"] + row.get("L2", ""): float(row["minutes"]) for row in rows}
+    lines.append(f"| {name} | {len({row['seed'] for row in rows})} | {len(runs)} | {sum(runs.values()):.0f} |")
+Markdown("\n".join(lines))
+
+# %% [markdown]
+# **When do we agree?** Whoever looks at the numbers first will find a rule by which they fit. So the rule stood before the runs
+# were made (`helpers/agreement.py`). Every finding is put as a difference that the paper found to be above 0. Ours is taken
+# seed by seed, and its 95% interval over the seeds decides:
+#
+# * it lies above 0: we **agree**;
+# * it lies below 0: we **disagree**;
+# * it holds 0: **undecided**. With three seeds an interval is wide, so this comes often, and it means just that: we cannot tell.
+#
+# The order of a whole grid is compared by its **rank correlation** with the paper's: 1 if our cells come in the same order, 0 if they
+# have nothing to do with each other. It has to lie above what random orders reach by luck; for the order of four cells even 1 would
+# not, so it says *too few*. (This last clause was added after the runs. It makes agreement harder.)
+#
+# ### Exercise 1 · Say who is right
+#
+# Write the rule for differences. `t` is the factor of Student's distribution for so many values (4.3 for three): the half width of
+# the interval is `t` times the standard error of the mean. Stuck? `hint("verdict")` in a cell of your own helps a step further.
+
+
+# %%
+import torch
+
+
+def verdict(differences: list[float], t: float) -> str:
+    """Return "agrees", "disagrees" or "undecided" by the 95% interval of the mean of these differences."""
+    ### BEGIN SOLUTION
+    # The standard error of a mean: the standard deviation (with n - 1) over the root of n.
+    values = torch.tensor(differences)
+    mean, width = values.mean(), t * values.std() / len(values) ** 0.5
+    return "agrees" if mean - width > 0 else "disagrees" if mean + width < 0 else "undecided"
+    ### END SOLUTION
+
+
+# %%
+from helpers.checks import check, hint
+
+check("verdict", verdict)
+
+# %% [markdown]
+# ## 2. Finding 1: composition, with colour in the lead
+#
+# In the paper's Figure 5, both views are the same crop. One view stays as it is; the other goes through one transform, or two in a
+# row. Then a linear probe tells what such an encoder has learned. There are seven transforms, so 49 cells. The paper's
+# conclusions: **no single transform is enough, and the best pair is crop with colour distortion**.
+
+# %%
+from helpers.widgets.prediction import Prediction
+
+bet = Prediction("best pair", "Which two transforms, one after the other, teach the most about photos?", (
+    "crop and colour", "crop and cutout", "colour and Sobel", "rotate and noise"))
+bet
+
+# %% [markdown]
+# Choose a pair: the map shows the accuracy of each, beside it the two views as the network gets them, and (where it learned from shapes)
+# the nearest neighbours of the image. Which row is the brightest, which column? Does the order of the two matter? Is the best pair
+# on shapes the best one on photos?
+
+# %%
+from helpers.widgets.composition import CompositionExplorer
+
+CompositionExplorer()
+
+# %% [markdown]
+# ### Exercise 2 · Read off the best pair
+#
+# Each pair was trained in both orders. Write the search: the two *different* transforms with the highest mean over both orders.
+
+
+# %%
+def best_pair(table: torch.Tensor, names: list[str]) -> tuple[str, str]:
+    """Return the two different names whose cells of table (n, n), first x second, have the highest mean over both orders."""
+    ### BEGIN SOLUTION
+    # The mean over both orders makes the table symmetric; the diagonal, one transform alone, is no pair.
+    both = ((table + table.T) / 2).fill_diagonal_(-torch.inf)
+    row, column = divmod(int(both.argmax()), len(names))
+    return names[row], names[column]
+    ### END SOLUTION
+
+
+# %%
+check("best_pair", best_pair)
+
+# %% [markdown]
+# Now on the real tables:
+
+# %%
+from helpers.agreement import mean_of
+from helpers.settings import TRANSFORMS
+
+for data in ("photos", "shapes"):
+    rows = [row for row in tables["composition"] if row["data"] == data]
+    means = [[sum(of.values()) / len(of) for second in TRANSFORMS for of in [mean_of(rows, first=first, second=second)]]
+             for first in TRANSFORMS]
+    print(f"{data}: the best pair is {best_pair(torch.tensor(means), list(TRANSFORMS))}")
+
+# %%
+from helpers.agreement import judge, verdicts_table
+
+print(bet.reveal("crop and colour"))
+Markdown(verdicts_table(judge("composition", tables["composition"])))
+
+# %% [markdown]
+# RESULT composition
+
+# %% [markdown]
+# **A point of your own.** `rerun` trains one cell of a study on shapes, with a seed that the table does not hold. The star
+# is your run; the bars are 95% intervals over the table's seeds.
+
+# %%
+from helpers.findings import rerun
+from helpers.plotting import draw_curves
+from helpers.results import curves
+from helpers.widgets.picture import picture
+
+mine = rerun("composition", seed=3, first="crop", second="color")
+panel = {title: curves(tables["composition"], "second", "first", data="shapes", first=name)[name]
+         for name, title in (("crop", "crop first"), ("color", "colour first"))}
+title = "shapes, here"
+picture(draw_curves({title: panel}, "the second transform", "linear probe, test accuracy (%)",
+                    {title: ("color", 100 * mine["probe"])}, inch=8),
+        "Two curves over the second transform, one for crop first and one for colour first; a star marks the new run.")
+
+# %% [markdown]
+# ### How strong must the colour be?
+#
+# Table 1 of the paper turns one knob: the strength $s$ of the colour jitter, and at the end blur on top. And it asks something that
+# only a comparison can tell: do the same views help when the network is trained **with** labels?
+
+# %%
+strong = Prediction("strength", "Stronger colour jitter helps SimCLR on ImageNet. What does it do to supervised training there?", (
+    "helps as much", "helps less", "hurts"))
+strong
+
+# %%
+from helpers.agreement import panels
+
+mine = rerun("color", seed=3, objective="contrastive", strength="1/2")
+print(strong.reveal("hurts (on ImageNet: from 77.0% down to 75.7%)"))
+picture(draw_curves(*panels("color", tables["color"]), {"shapes, here": ("1/2", 100 * mine["probe"])}),
+        "Accuracy over colour strength in three panels, photos and shapes here and ImageNet in the paper: SimCLR and supervised.")
+
+# %%
+Markdown(verdicts_table(judge("color", tables["color"])))
+
+# %% [markdown]
+# RESULT color
+
+# %% [markdown]
+# ## 3. Finding 2: a head that is thrown away
+#
+# The loss is taken at $z = g(h)$, and then $g$ is thrown away. Figure 8 of the paper compares no head at all ($z = h$), a linear one and
+# a nonlinear one; the probe reads $h$. Its text says: nonlinear beats linear by 3 points and none by more than 10; $h$ is more than 10
+# points better than $z$; how long $z$ is hardly matters.
+
+# %%
+thrown = Prediction("head", "With a nonlinear head, here on photos: how much better does the probe do on h than on z?", (
+    "not at all", "by up to 5 points", "by more than 5 points"))
+thrown
+
+# %%
+mine = rerun("head", seed=3, head="nonlinear", length_of_z="128")
+gap = next(line["ours"] for line in judge("head", tables["head"]) if line["data"] == "photos" and "h beats z" in line["claim"])
+print(thrown.reveal(f"{gap:+.1f} points"))
+picture(draw_curves(*panels("head", tables["head"]), {"shapes, here": ("nonlinear", 100 * mine["probe"])}, inch=5),
+        "Accuracy on h and on z for no head, a linear and a nonlinear one, on photos and on shapes; z is never ahead.")
+
+# %%
+Markdown(verdicts_table(judge("head", tables["head"])))
+
+# %% [markdown]
+# RESULT head
+
+# %% [markdown]
+# ### What is lost between h and z?
+#
+# The paper's Table 3: a small network is asked what was *done* to an image, and may read only $h$, or only $z$. (Colour or grey? Turned by
+# which quarter? With noise or without? Through a Sobel filter or not?) The head may drop such things, since the loss asks for what
+# two views have in common.
+
+# %%
+from helpers.agreement import TABLE_3
+from helpers.results import results_table
+
+found: dict[tuple, dict] = {}
+for row in tables["knowledge"]:
+    about = {"question": row["question"], "data": row["data"], "guess": f"{float(row['chance']):.0%}",
+             "paper": " / ".join(f"{value:g}" for value in TABLE_3.get(row["question"], ()))}
+    found.setdefault((row["question"], row["data"], row["seed"]), about)[row["read from"]] = row["accuracy"]
+asked = [row for row in found.values() if row["paper"]]
+Markdown(results_table(asked, {"question": "question", "data": "learned from", "guess": "guess"},
+                       {"pixels": "pixels", "h": "h", "z": "z"}) + "\n\nThe paper (guess / h / z): " + "; ".join(
+    f"{question} {' / '.join(f'{value:g}' for value in values)}" for question, values in TABLE_3.items()))
+
+# %% [markdown]
+# RESULT knowledge
+#
+# Of a rendered shape we know everything it was made from. So here we can ask for it: in which quarter of its range is the hue, the
+# angle, the size, the place from left to right, the hue of the ground? (Guessing gives 25%; of the ten classes, 10%.)
+
+# %%
+TITLES = {"x": "place from left to right", "background_hue": "hue of the ground"}
+factors = [row | {"question": TITLES.get(row["question"], row["question"])} for row in found.values()
+           if not row["paper"] and row["data"] == "shapes"]
+Markdown(results_table(factors, {"question": "factor", "guess": "guess"}, {"pixels": "pixels", "h": "h", "z": "z"}))
+
+# %% [markdown]
+# RESULT factors
+
+# %% [markdown]
+# ## 4. Finding 3: large batches, long training
+#
+# A larger batch holds more negatives; a longer training shows more of them over time. In the paper (Figure 9) the large batch is far
+# ahead while training is short, and the lead nearly vanishes when it is long. The learning rate has to follow the batch: in
+# proportion to it (**linear** scaling) or to its **root**.
+#
+# One thing to keep in mind: in the same number of epochs, a batch twice as large takes half as many steps.
+
+# %%
+large = Prediction("batch", "Eight times the batch (256 in place of 32), as many epochs over 10,000 photos: what does the probe say?", (
+    "clearly better", "no clear difference", "clearly worse"))
+large
+
+# %%
+mine = rerun("batch_epochs", seed=3, objective="contrastive", scaling="linear", batch="128", epochs="8")
+picture(draw_curves(*panels("batch_epochs", tables["batch_epochs"]), {"shapes, here": ("128", 100 * mine["probe"])}),
+        "Accuracy over batch size, a curve for each length of training, in six panels: photos here with linear and root scaling "
+        "and supervised, shapes here, and the paper's with both scalings.")
+
+# %%
+lines = judge("batch_epochs", tables["batch_epochs"])
+lead = next(line for line in lines if line["data"] == "photos" and line["claim"].startswith("the largest batch beats"))
+print(large.reveal(f"{lead['ours']:+.1f} ± {lead['width']:.1f} points in the shortest training, so {lead['verdict']}"))
+Markdown(verdicts_table(lines))
+
+# %% [markdown]
+# RESULT batch
+
+# %% [markdown]
+# ## 5. Temperature: the task solved best is not the feature learned best
+#
+# Table 5 of the paper measures two things at each temperature: how often the loss's own question is answered (**pairs found**), and what
+# the probe makes of $h$. One would think that they rise together.
+
+# %%
+hot = Prediction("temperature", "At which temperature does the probe on h do best, on photos?", ("0.05", "0.1 or 0.2", "0.5 or 1"))
+hot
+
+# %%
+mine = rerun("temperature", seed=3, L2="yes", temperature="0.5")
+drawn = panels("temperature", tables["temperature"])
+best = max(drawn[0]["photos, here"]["probe on h"], key=lambda point: point[1])
+print(hot.reveal(f"τ {best[0]}, {best[1]:.1f}%"))
+picture(draw_curves(*drawn, {"shapes, here": ("0.5", 100 * mine["probe"])}),
+        "Pairs found and probe accuracy over the temperature, on photos and shapes here and on ImageNet in the paper.")
+
+# %%
+Markdown(verdicts_table(judge("temperature", tables["temperature"])))
+
+# %% [markdown]
+# RESULT temperature
+
+# %% [markdown]
+# ## 6. What the paper did not tell you
+#
+# How many claims came out how, and how many verdicts would be others if kNN judged in the place of the probe?
+
+# %%
+from collections import Counter
+
+WORDS = ("agrees", "disagrees", "undecided", "too few")
+lines = [f"| study | {' | '.join(WORDS)} | another verdict by kNN |", "|---|---|---|---|---|---|"]
+for name, rows in tables.items():
+    found = judge(name, rows)
+    by_knn = judge(name, [row | {"probe": row.get("knn", ""), "probe_z": row.get("knn_z", "")} for row in rows])
+    count = Counter(line["verdict"] for line in found)
+    changed = sum(one["verdict"] != other["verdict"] for one, other in zip(found, by_knn, strict=True))
+    lines.append(f"| {name} | {' | '.join(str(count[word]) for word in WORDS)} | {changed if 'knn' in rows[0] else '–'} |")
+Markdown("\n".join(lines))
+
+# %% [markdown]
+# A table of numbers looks like a fact about a method. Each of these depends on more than its title says:
+#
+# * **The recipe around the knob.** Every study turns one knob and leaves the rest as it is. That rest was chosen with the knob in
+#   one place: τ 0.1, strength 1/2, a nonlinear head, batches of 128. This place has the home advantage, here as in any such table.
+# * **The length.** Our runs take some hundred steps, the paper's tens of thousands. What needs long training to show cannot show here.
+# * **The images.** At 32 pixels a blur leaves little, and half a crop is 16 pixels wide. A shape is told by its outline, so what
+#   lays bare the outline is worth more there than on any photo. The photos were re-compressed as JPEG.
+# * **The yardstick.** A linear probe with all labels of the 10,000 images is not kNN, and neither is your task. See the last column.
+# * **The seeds.** ± covers other starting weights, orders and views. It does not cover other training images, other test images,
+#   or another recipe.
+# * **How many claims there are.** An interval of 95% misses the truth once in twenty times. Add up the table's first two columns, and
+#   expect about a twentieth of them to be luck.
+
+# %% [markdown]
+# ## Five questions
+
+# %%
+from helpers.widgets.quiz import Quiz
+
+Quiz("06")
+
+# %% [markdown]
+# ## What you have learned
+#
+# RESULT
+#
+# ## Further
+#
+# Every study runs from a terminal, on photos of your own too, and goes on where it was stopped:
+# `python -m helpers findings head --photos PATH --seeds 5 --workers 2`. Notebook 07 takes all of this to your own images.

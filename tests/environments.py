@@ -1,0 +1,101 @@
+"""Run all notebooks, in fast mode, with the packages of Colab, with the newest ones, and with the oldest ones allowed.
+
+    python tests/environments.py                  all three
+    python tests/environments.py colab floors     those
+
+Each environment is made anew in a temporary folder: some minutes and 7 GB, so this is no part of the tests. What ran is
+kept in data/results/environments.csv, and the README's table is written from it.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from helpers.artifacts import with_block, write_aside  # noqa: E402
+from helpers.results import read_results, write_results  # noqa: E402
+
+TABLE = ROOT / "data" / "results" / "environments.csv"
+SHOWN = ("torch", "torchvision", "lightning", "ipywidgets", "ipython", "ipykernel", "matplotlib", "scikit-learn")
+# Colab's of August 2026, which come with Python 3.13: here they are tried with the Python that runs this.
+COLAB = ("torch==2.11.*", "torchvision==0.26.*", "ipywidgets==7.7.1", "ipython==7.34.0", "ipykernel==6.17.1",
+         "matplotlib==3.10.*", "scikit-learn==1.6.1")
+RUN = """
+import importlib.metadata, json, pathlib, sys, time
+import nbclient, nbformat
+print(json.dumps({name: importlib.metadata.version(name) for name in sys.argv[1].split()}), flush=True)
+for path in sorted(pathlib.Path().glob("[0-9][0-9]_*.ipynb")):
+    started, said = time.monotonic(), "ran"
+    try:
+        nbclient.NotebookClient(nbformat.read(path, 4), timeout=600, kernel_name="python3").execute()
+    except Exception as error:
+        said = (str(error).strip().splitlines() or [repr(error)])[-1][:200]
+    took = round(time.monotonic() - started)
+    print(json.dumps({"notebook": path.stem, "outcome": said, "seconds": took}), flush=True)
+"""
+
+
+def constraints(name: str) -> list[str]:
+    """Return what pip is held to in an environment."""
+    if name == "colab":
+        return list(COLAB)
+    floors = re.findall(r"^([\w-]+)>=([\d.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    return [f"{package}=={version}" for package, version in floors] if name == "floors" else []
+
+
+def try_environment(name: str) -> list[dict]:
+    """Return a row for each notebook, as it ran in an environment that is made for it."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / "held.txt").write_text("\n".join(constraints(name)))
+        venv.create(folder / "env", with_pip=True)
+        python = folder / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
+        subprocess.run([python, "-m", "pip", "install", "-q", "-r", ROOT / "requirements.txt",
+                        "-c", folder / "held.txt"], check=True)
+        env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
+            "COURSE_FAST": "1", "JUPYTER_PATH": "", "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+        rows: list[dict] = []
+        with subprocess.Popen([python, "-c", RUN, " ".join(SHOWN)], cwd=ROOT / "notebooks", env=env, text=True,
+                              stdout=subprocess.PIPE) as run:
+            versions = {"python": ".".join(map(str, sys.version_info[:3]))} | json.loads(run.stdout.readline())
+            for line in run.stdout:
+                rows.append({"environment": name} | json.loads(line) | versions)
+                print(name, rows[-1]["notebook"], rows[-1]["outcome"], flush=True)
+        return rows
+
+
+def with_environments(readme: str) -> str:
+    """Return the README with the table of tried versions between its marks."""
+    rows = read_results(TABLE)
+    lines = [f"| | Python | {' | '.join(SHOWN)} | notebooks that run |", "|---" * (len(SHOWN) + 3) + "|"]
+    for name in dict.fromkeys(row["environment"] for row in rows):
+        own = [row for row in rows if row["environment"] == name]
+        ran = sum(row["outcome"] == "ran" for row in own)
+        lines.append(f"| {name} | {own[0]['python']} | {' | '.join(own[0][package] for package in SHOWN)} | "
+                     f"{'all' if ran == len(own) else ran} {len(own) if ran == len(own) else f'of {len(own)}'} |")
+    return with_block(readme, "environments", "\n".join(lines))
+
+
+def main() -> None:
+    """Try the environments that the command line names, and write table and README."""
+    parser = argparse.ArgumentParser(description="Run all notebooks with other versions of the packages.")
+    parser.add_argument("names", nargs="*", default=["colab", "newest", "floors"], help="colab, newest, floors")
+    for name in parser.parse_args().names:
+        known = [row for row in read_results(TABLE) if row["environment"] != name] if TABLE.exists() else []
+        write_results(TABLE, known + try_environment(name))
+    readme = ROOT / "README.md"
+    text = with_environments(readme.read_text("utf-8"))
+    with write_aside(readme) as aside:
+        aside.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -38,6 +38,7 @@ TABLE_B1 = {"linear": ((57.5, 61.9, 64.7, 66.6), (60.7, 64.0, 66.2, 67.8), (62.8
             "sqrt": ((62.8, 64.3, 65.7, 66.5), (63.8, 65.6, 66.7, 67.4), (64.3, 66.1, 67.2, 68.3),
                      (64.7, 66.8, 67.9, 68.8), (64.5, 66.8, 68.0, 69.1), (64.8, 67.0, 68.3, 69.1))}
 
+TITLES = {"x": "place from left to right", "background_hue": "hue of the ground"}  # of factors, where they are shown
 BySeed = dict[str, float]
 SMALL = 2.0  # points: what "hardly matters" allows
 

@@ -205,7 +205,7 @@ SERIES = ((VIEW_A, "o", "-"), (NEGATIVE, "s", "--"), (POSITIVE, "^", "-."), (CHO
 
 
 def draw_curves(panels: dict[str, dict[str, list[tuple[str, float, float]]]], x_title: str, y_title: str,
-                new: dict[str, tuple[str, float]] | None = None, inch: float = 4.1) -> Figure:
+                new: dict[str, tuple[str, float]] | None = None, inch: float = 4.1, height: float = 3.3) -> Figure:
     """Draw curves over a few named places, in panels with a scale of their own: ours beside the paper's.
 
     Args:
@@ -214,11 +214,11 @@ def draw_curves(panels: dict[str, dict[str, list[tuple[str, float, float]]]], x_
         x_title: What the places are.
         y_title: What is drawn.
         new: Title to one more point (place, value), drawn as a star: of a run made just now.
-        inch: Width of a panel.
+        inch, height: Width and height of a panel, in inches.
     """
     rows = math.ceil(len(panels) / 3)
     columns = math.ceil(len(panels) / rows)
-    fig, axes = figure(inch * columns, 3.3 * rows, rows, columns)
+    fig, axes = figure(inch * columns, height * rows, rows, columns)
     for ax in axes.flat[len(panels):]:
         ax.remove()
     for ax, (title, curves) in zip(axes.flat, panels.items(), strict=False):
@@ -234,7 +234,7 @@ def draw_curves(panels: dict[str, dict[str, list[tuple[str, float, float]]]], x_
             place, value = new[title]
             ax.plot(places.index(place), value, marker="*", markersize=19, color=CHOSEN, markeredgecolor=TEXT,
                     linestyle="", label="run just now", zorder=5)
-        ax.set_xticks(range(len(places)), places)
+        ax.set_xticks(range(len(places)), [place.replace(" + ", "\n+ ") for place in places])
         ax.margins(x=0.12, y=0.15)
         ax.set_title(title, loc="left", color=TEXT)
         ax.set_xlabel(x_title)
@@ -244,6 +244,7 @@ def draw_curves(panels: dict[str, dict[str, list[tuple[str, float, float]]]], x_
             if many:  # room for it above the curves
                 low, high = ax.get_ylim()
                 ax.set_ylim(low, high + 0.4 * (high - low))
+                ax.set_yticks([tick for tick in ax.get_yticks() if low <= tick <= 100])  # of percent
     for ax in axes[:, 0]:
         ax.set_ylabel(y_title)
     return fig

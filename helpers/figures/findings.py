@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 import torch
 from matplotlib.figure import Figure
 
-from helpers.agreement import PAPER_BATCHES, TABLE_3, TABLE_B1, judge, panels
+from helpers.agreement import PAPER_BATCHES, TABLE_3, TABLE_B1, TITLES, judge, panels
 from helpers.data import load, sample_photos
 from helpers.figures.common import explorer_picture
 from helpers.metrics import mean_interval
@@ -59,18 +59,18 @@ def two_stages() -> bytes:
     canvas.polygon([(370, 110), (520, 150), (520, 250), (370, 290)], CHOSEN, TEXT, 2)
     canvas.text(445, 200, "f", 52, TEXT, "mm", bold=True)
     canvas.text(445, 60, "trained once", 24, TEXT, "mm", bold=True)
-    for row, (task, images) in enumerate((("four shapes", shapes.images[20:23]), ("flowers", photos.images[:3]),
-                                          ("your own task", None))):
+    tasks = {"four shapes": shapes.images[20:23], "temple, flower?": photos.images[[0, 3, 1]], "your own task": None}
+    for row, (task, images) in enumerate(tasks.items()):
         y = 70 + 110 * row
-        canvas.arrow(532, 200, 600, y + 30, OTHER, 4)
+        canvas.arrow(532, 200, 582, y + 30, OTHER, 4)
         for k in range(3):
             if images is None:
-                canvas.rectangle(612 + 68 * k, y, 60, 60, "#F2F2F2", VIEW_A, 3)
-                canvas.text(642 + 68 * k, y + 30, "?", 30, VIEW_A, "mm", bold=True)
+                canvas.rectangle(594 + 68 * k, y, 60, 60, "#F2F2F2", VIEW_A, 3)
+                canvas.text(624 + 68 * k, y + 30, "?", 30, VIEW_A, "mm", bold=True)
             else:
-                canvas.image(images[k], 612 + 68 * k, y, 60, frame=VIEW_A, line=4)
-        canvas.text(826, y + 30, task, 22)
-    canvas.text(714, 36, "a few labels each", 24, TEXT, "mm", bold=True)
+                canvas.image(images[k], 594 + 68 * k, y, 60, frame=VIEW_A, line=4)
+        canvas.text(802, y + 30, task, 20)
+    canvas.text(696, 36, "a few labels each", 24, TEXT, "mm", bold=True)
     return canvas.png()
 
 
@@ -79,7 +79,7 @@ def few_labels() -> Figure:
     rows = read_results("transfer_cifar10")
     found = curves(rows, "labels", "option", "accuracy")
     return draw_curves({"CIFAR-10, here": {OPTIONS[option]: curve for option, curve in found.items()}},
-                       "labels per class", "test accuracy (%)", inch=10)
+                       "labels per class", "test accuracy (%)", inch=8, height=3.7)
 
 
 def protocol() -> bytes:
@@ -118,9 +118,11 @@ def heat_map(data: str) -> bytes:
     return explorer_picture(explorer, width=470)
 
 
-def _drawn(study: str, chosen: tuple[str, ...] = (), inch: float = 4.1) -> Figure:
+def _drawn(study: str, *chosen: str) -> Figure:
+    """Return the panels of a study, all or those chosen, as large as a slide shows them."""
     found, x, y = panels(study, _rows(study))
-    return draw_curves({name: curve for name, curve in found.items() if not chosen or name in chosen}, x, y, inch=inch)
+    shown = {name: curve for name, curve in found.items() if not chosen or name in chosen}
+    return draw_curves(shown, x, y, inch=8.4 / len(shown), height=3.7)
 
 
 FIGURES: dict[str, Callable[[], bytes | Figure]] = {
@@ -130,21 +132,23 @@ FIGURES: dict[str, Callable[[], bytes | Figure]] = {
     "map_photos": partial(heat_map, "photos"),
     "map_shapes": partial(heat_map, "shapes"),
     "strengths": partial(_drawn, "color"),
-    "heads": partial(_drawn, "head", inch=5.5),
-    "batch_paper": partial(_drawn, "batch_epochs", ("ImageNet, Table B.1", "ImageNet, root scaling"), 5.5),
-    "batch_here": partial(_drawn, "batch_epochs", ("photos, here", "shapes, here"), 5.5),
-    "batch_more": partial(_drawn, "batch_epochs", ("photos, root scaling", "photos, supervised"), 5.5),
+    "heads": partial(_drawn, "head"),
+    "batch_paper": partial(_drawn, "batch_epochs", "ImageNet, Table B.1", "ImageNet, root scaling"),
+    "batch_here": partial(_drawn, "batch_epochs", "photos, here", "shapes, here"),
+    "batch_more": partial(_drawn, "batch_epochs", "photos, root scaling", "photos, supervised"),
     "temperatures": partial(_drawn, "temperature")}
 
 
 def verdicts(study: str) -> str:
     """Return a Markdown table of a study's claims in SHORT: the paper's, photos' and shapes' figures and verdicts."""
-    lines = ["| | paper | photos | shapes |", "|---|---|---|---|"]
-    judged = judge(study, _rows(study))
-    for claim in dict.fromkeys(line["claim"] for line in judged if line["claim"] in SHORT):
+    judged = [line for line in judge(study, _rows(study)) if line["claim"] in SHORT]
+    told = any(line["paper"] for line in judged)  # of Figure 5 the paper gives no numbers
+    lines = [f"| |{' paper |' * told} photos | shapes |", "|" + "---|" * (3 + told)]
+    for claim in dict.fromkeys(line["claim"] for line in judged):
         found = {line["data"]: line for line in judged if line["claim"] == claim}
         cells = [_judged(found[data]) if data in found else "" for data in ("photos", "shapes")]
-        lines.append(f"| {SHORT[claim]} | {next(iter(found.values()))['paper']} | {' | '.join(cells)} |")
+        paper = [next(iter(found.values()))["paper"]] if told else []
+        lines.append(f"| {' | '.join([SHORT[claim], *paper, *cells])} |")
     return "\n".join(lines)
 
 
@@ -162,7 +166,8 @@ def knowledge(data: str, questions: tuple[str, ...]) -> str:
         for source in ("pixels", "h", "z"):
             mean, width = mean_interval([100 * float(row["accuracy"]) for row in rows if row["read from"] == source])
             cells.append(f"{mean:.0f}" if math.isnan(width) else f"{mean:.0f} ± {width:.0f}")
-        lines.append(f"| {question} | {100 * float(rows[0]['chance']):.0f} | {' | '.join(cells)} |")
+        guess = f"{100 * float(rows[0]['chance']):.0f}"
+        lines.append(f"| {' | '.join([TITLES.get(question, question), guess, *cells])} |")
     return "\n".join(lines)
 
 

@@ -18,4 +18,4 @@ def picture(figure: Figure, alt: str, dpi: int = 96) -> Image:
         raise ValueError("a picture needs an alt text: say in a sentence what it shows")
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=dpi)
-    return Image(drawn.getvalue(), format="png", alt=alt)
+    return Image(drawn.getvalue(), format="png", metadata={"alt": alt})  # Colab's IPython 7 knows no `alt=`

@@ -237,7 +237,8 @@ Markdown(results_table(asked, {"question": "question", "data": "learned from", "
 # angle, the size, the place from left to right, the hue of the ground? (Guessing gives 25%; of the ten classes, 10%.)
 
 # %%
-TITLES = {"x": "place from left to right", "background_hue": "hue of the ground"}
+from helpers.agreement import TITLES
+
 factors = [row | {"question": TITLES.get(row["question"], row["question"])} for row in found.values()
            if not row["paper"] and row["data"] == "shapes"]
 Markdown(results_table(factors, {"question": "factor", "guess": "guess"}, {"pixels": "pixels", "h": "h", "z": "z"}))

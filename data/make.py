@@ -31,7 +31,7 @@ from helpers.losses import nt_xent
 from helpers.metrics import proportion_interval
 from helpers.models import build_encoder
 from helpers.pretext import TASKS, PretextSettings, load_pretext, train_pretext
-from helpers.results import read_results, results_table, write_results
+from helpers.results import curves, read_results, results_table, write_results
 from helpers.runtime import hardware, pick_device
 from helpers.simclr import Pretrained, Settings, load_pretrained, pretrain, settings_for
 from helpers.transfer import OPTIONS, RUN, compare, fingerprint, train_from_scratch, train_last_layers
@@ -143,7 +143,19 @@ def with_results(readme: str) -> str:
     table = results_table(rows, {"data": "images", "condition": "representation"},
                           {"knn": "kNN", "probe": f"linear probe, {few['probe_labels']:,} labels"},
                           {"minutes": "minutes to train"})
-    return with_block(readme, "results", table)
+    return with_block(with_block(readme, "results", table), "options", _options_table())
+
+
+def _options_table() -> str:
+    """Return the README's table of the transfer options on photos: a line for each number of labels."""
+    rows = read_results("transfer_cifar10")
+    found = {option: {labels: f"{mean:.1f} ± {width:.1f}" if width else f"{mean:.1f}" for labels, mean, width in curve}
+             for option, curve in curves(rows, "labels", "option", "accuracy").items()}
+    titles = ["labels per class", *(OPTIONS[option] for option in found)]
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for labels in dict.fromkeys(row["labels"] for row in rows):
+        lines.append(f"| {labels} | {' | '.join(of[labels] for of in found.values())} |")
+    return "\n".join(lines)
 
 
 def make_pretext(photos: str, seeds: int, photo_seeds: int) -> None:

@@ -26,7 +26,7 @@ MARKS = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 # the tag stand in pyproject.toml, and in each notebook's own line; `python -m helpers publish` writes both.
 COURSE = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text("utf-8"))["tool"]["course"]
 SETUP = f'''\
-# Set-up: finds the course's shared code, here or (in Colab) by fetching the repository. Quick when run again.
+# @title Set-up: finds the course's shared code, here or (in Colab) by fetching it. Quick when run again.
 import importlib.util
 import os
 import subprocess
@@ -61,7 +61,8 @@ print(f"The course's code: {did}.")'''
 def build(source: Path, solution: bool = False) -> nbformat.NotebookNode:
     """Return a notebook without outputs: the student's, or with the solutions in place."""
     notebook = jupytext.read(source, fmt="py:percent")
-    notebook.cells.insert(1, nbformat.v4.new_code_cell(SETUP))
+    folded = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab, in JupyterLab
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(SETUP, metadata=folded))
     for index, cell in enumerate(notebook.cells):
         cell["id"] = hashlib.sha256(f"{source.stem}-{index}".encode()).hexdigest()[:8]
         cell.metadata.pop("lines_to_next_cell", None)

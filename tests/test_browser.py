@@ -96,6 +96,10 @@ def test_explorers_answer_in_jupyterlab(lab, browser, name):
             image = images.nth(k)
             image.scroll_into_view_if_needed()
             box = image.locator("xpath=..")  # controls, picture and sentence
+            controls = box.locator(".noUi-handle, select, button, input:visible")
+            assert controls.count() > 0
+            assert all(controls.nth(place).evaluate("control => control.tabIndex >= 0")
+                       for place in range(controls.count())), "a control that no key reaches"
             before = image.get_attribute("src")
             box.screenshot(path=ARTIFACTS / f"{name}-{k + 1}.png")
             handle = box.locator(".noUi-handle").first

@@ -18,7 +18,10 @@ from helpers.shapes import CLASSES, render_shapes
 from helpers.transfer import OPTIONS, compare
 
 LARGE = 96  # px: as a person looks at them
-COPY = 2.0  # of 255: two pictures of 16 x 16 px that differ by less on average are taken for one
+# Two pictures of 16 x 16 px are taken for one if they differ by less, of 255: on average, and anywhere. (Of Flowers-17,
+# photos saved anew differ by less than 1.3 on average, others by more than 18.)
+COPY, SPOT = 2.0, 12.0
+RICH = 50.0  # standard deviation of a usual photo; in a plainer one, such as a letter on white, less is a difference
 VIEWS_A_SECOND = 1100  # that the network `small` trains with on two cores, about
 
 
@@ -67,12 +70,14 @@ def open_images(path: str | Path | None = None) -> OwnImages:
     Returns:
         Whatever could be read. Why something was left out, or why the samples are shown instead, is in `notes`.
     """
-    if path in (None, ""):
+    path = str(path or "").strip().strip("\"'")  # as it is pasted
+    if not path:
         return sample_images()
     try:
         found = _read(Path(path).expanduser())
         if len(found) < 3:
-            raise ValueError(f"{path} holds fewer than 3 different images: give at least 3, better 50 or more")
+            raise ValueError(" ".join([f"{path} holds fewer than 3 different images: give at least 3, better 50 or "
+                                       "more.", *found.notes]))
         return found
     except (OSError, ValueError) as error:
         samples = sample_images()
@@ -99,6 +104,8 @@ def sample_images() -> OwnImages:
 def _read(path: Path) -> OwnImages:
     if not path.exists():
         raise FileNotFoundError(f"there is no folder or zip {str(path)!r} (looked from {Path.cwd()})")
+    if path.is_file() and is_image(path.name):
+        raise ValueError(f"{path} is a single image; give the folder that it is in")
     found = [name for name, _ in list_files(path)]
     names = [name for name in found if is_image(name)]
     notes = _notes_on_others([name for name in found if not is_image(name)])
@@ -117,14 +124,15 @@ def _read(path: Path) -> OwnImages:
     copies = find_copies(large[read])
     if copies:
         told = _some([names[read[k]] for k in sorted(copies)])
-        notes.append(f"Copies of others, left out so that none both learns and tests: {told}.")
+        notes.append(f"Copies of others ({len(copies)}), left out so that none both learns and tests: {told}.")
     rows = [row for k, row in enumerate(read) if k not in copies]
     names = [names[row] for row in rows]
     labels, classes = _labels(names)
     if classes and (labels < 0).any():
         told = _some([name for name, label in zip(names, labels, strict=True) if label < 0])
         notes.append(f"Outside the class folders, learned from without a label: {told}.")
-    return OwnImages(path.stem, names, large[rows], labels, classes, notes)
+    whole = path.resolve()
+    return OwnImages(whole.stem if path.is_file() else whole.name, names, large[rows], labels, classes, notes)
 
 
 def _notes_on_others(names: list[str]) -> list[str]:
@@ -145,7 +153,10 @@ def find_copies(images: Tensor) -> set[int]:
     small = F.interpolate(images.float(), 16, mode="area").flatten(1)  # (N, 768)
     copies: set[int] = set()
     for start in range(0, len(small), 256):
-        near = torch.cdist(small[start:start + 256], small, p=1) / small.shape[1] < COPY
+        part = small[start:start + 256]
+        rich = (part.std(dim=1, keepdim=True) / RICH).clamp(max=1)
+        near = (torch.cdist(part, small, p=1) / small.shape[1] <= COPY * rich) & (
+            torch.cdist(part, small, p=torch.inf) <= SPOT * rich)
         earlier = near & (torch.arange(len(small)) < torch.arange(start, start + len(near))[:, None])
         copies |= {start + int(k) for k in earlier.any(dim=1).nonzero()[:, 0]}
     return copies
@@ -155,8 +166,9 @@ def _labels(names: list[str]) -> tuple[Tensor, tuple[str, ...]]:
     steps = [PurePosixPath(name).parts for name in names]
     while all(len(step) > 1 for step in steps) and len({step[0] for step in steps}) == 1 and max(map(len, steps)) > 2:
         steps = [step[1:] for step in steps]  # data/cat/1.jpg: the outer folder says nothing
-    if any(split_folder(step[0]) == "train" for step in steps if len(step) > 1):
-        steps = [step[1:] if len(step) > 1 and split_folder(step[0]) else step for step in steps]
+    outer = {step[0] for step in steps if len(step) > 1}
+    if outer and all(map(split_folder, outer)):  # beside other folders, a folder named train is a class
+        steps = [step[1:] if len(step) > 1 else step for step in steps]
     classes = tuple(sorted({step[0] for step in steps if len(step) > 1}))
     if len(classes) < 2:
         return torch.full((len(names),), -1), ()
@@ -180,21 +192,25 @@ def go_on_settings(start: Settings, count: int, seconds: float = 90, **changes) 
                    **changes)
 
 
-def compare_few(encoder: nn.Module, images: ImageSet, *, learn: int = 5, seeds: int = 3, tries: int = 2,
-                steps: int | None = 100) -> list[dict]:
+class TooFew(ValueError):
+    """There are not enough labels to learn, to choose and to test."""
+
+
+def compare_few(encoder: nn.Module, images: ImageSet, *, options: tuple[str, ...] = tuple(OPTIONS), learn: int = 5,
+                seeds: int = 3, tries: int = 2, steps: int | None = 100) -> list[dict]:
     """Compare the transfer options with few labels: each seed deals the images anew to learning, choosing and testing.
 
-    Returns the rows of `compare`, as `read_results` gives them. Of every class at most `learn` images are learned
-    from, a quarter, at most 5, choose, and all others test. The deals share images, so that an interval over seeds is
-    rather too narrow.
+    Returns the rows of `compare`, as `read_results` gives them. Of every class a fifth, at most 5, choose, at most
+    `learn` of the next two fifths are learned from, and all others test. The deals share images, so that an interval
+    over seeds is rather too narrow.
 
     Raises:
-        ValueError: If there are fewer than two classes, or a class has fewer than three labelled images.
+        TooFew: If there are fewer than two classes, or a class has fewer than three labelled images.
     """
     counts = [] if images.labels is None else images.labels.bincount(minlength=len(images.classes)).tolist()
     few = [f"{name} has {count}" for name, count in zip(images.classes, counts, strict=True) if count < 3]
     if len(images.classes) < 2 or few:
-        raise ValueError("to learn, to choose and to test, three labelled images of each of at least two classes are "
+        raise TooFew("to learn, to choose and to test, three labelled images of each of at least two classes are "
                          "needed" + (f"; {', '.join(few)}" if few else ""))
     rows = []
     for seed in range(seeds):
@@ -202,12 +218,13 @@ def compare_few(encoder: nn.Module, images: ImageSet, *, learn: int = 5, seeds: 
         parts: dict[str, list[Tensor]] = {"train": [], "val": [], "test": []}
         for label, count in enumerate(counts):
             own = order[images.labels[order] == label]
-            chooses = max(1, min(5, count // 4))
-            learns = min(learn, count - chooses - 1)
+            chooses = max(1, min(5, count // 5))
+            learns = max(1, min(learn, 2 * count // 5))
             for name, part in zip(parts, own.split([learns, chooses, count - learns - chooses]), strict=True):
                 parts[name].append(part)
         dealt = (images.subset(torch.cat(chosen)) for chosen in parts.values())
-        rows += compare(encoder, *dealt, labels=(None,), seeds=(seed,), tries=tries, steps=steps, progress=False)
-    return [{name: str(value) for name, value in row.items()} | {"option": OPTIONS[row["option"]]} for row in rows]
+        rows += compare(encoder, *dealt, labels=(None,), options=options, seeds=(seed,), tries=tries, steps=steps,
+                        progress=False)
+    return [{name: str(value) for name, value in row.items()} for row in rows]
 
 

@@ -29,7 +29,7 @@ def write_report(path: str | Path, title: str, parts: dict[str, list]) -> Path:
     Args:
         path: Of the .html file.
         title: Of the page.
-        parts: Heading to contents: texts (a paragraph each), Pictures, and tables: lists of dicts with the same keys.
+        parts: Heading to contents: Pictures, and texts: a paragraph each, or a Markdown table.
     """
     body = [f"<h1>{html.escape(title)}</h1>"]
     for heading, contents in parts.items():
@@ -42,9 +42,7 @@ def write_report(path: str | Path, title: str, parts: dict[str, list]) -> Path:
     return Path(path)
 
 
-def _shown(content: str | Picture | list[dict]) -> str:
-    if isinstance(content, str):
-        return f"<p>{html.escape(content)}</p>"
+def _shown(content: str | Picture) -> str:
     if isinstance(content, Picture):
         drawn = io.BytesIO()
         if isinstance(content.image, bytes):
@@ -53,6 +51,9 @@ def _shown(content: str | Picture | list[dict]) -> str:
             content.image.savefig(drawn, dpi=96)
         data = base64.b64encode(drawn.getvalue()).decode()
         return f'<img alt="{html.escape(content.alt, quote=True)}" src="data:image/png;base64,{data}">'
-    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in content[0]) if content else ""
-    rows = ["".join(f"<td>{html.escape(str(value))}</td>" for value in row.values()) for row in content]
-    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+    if not content.startswith("|"):
+        return f"<p>{html.escape(content)}</p>"
+    head, _, *rows = [[html.escape(cell.strip()) for cell in line.strip("|").split("|")]
+                      for line in content.splitlines()]
+    lines = [f"<th>{'</th><th>'.join(head)}</th>", *(f"<td>{'</td><td>'.join(row)}</td>" for row in rows)]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

@@ -65,10 +65,14 @@ def try_environment(name: str) -> list[dict]:
         rows: list[dict] = []
         with subprocess.Popen([python, "-c", RUN, " ".join(SHOWN)], cwd=ROOT / "notebooks", env=env, text=True,
                               stdout=subprocess.PIPE) as run:
-            versions = {"python": ".".join(map(str, sys.version_info[:3]))} | json.loads(run.stdout.readline())
+            versions = {"python": ".".join(map(str, sys.version_info[:3])),
+                        **json.loads(run.stdout.readline() or "{}")}
             for line in run.stdout:
                 rows.append({"environment": name} | json.loads(line) | versions)
                 print(name, rows[-1]["notebook"], rows[-1]["outcome"], flush=True)
+        there = len(list((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")))
+        if run.returncode or len(rows) != there:
+            sys.exit(f"{name}: {len(rows)} of {there} notebooks were run, then it ended with {run.returncode}")
         return rows
 
 

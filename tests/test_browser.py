@@ -136,7 +136,7 @@ def test_photos_are_labelled_by_clicking(lab, browser):
                            arg=[name, other.inner_text()], timeout=5000)
     ARTIFACTS.mkdir(exist_ok=True)
     under.first.locator("xpath=../../..").screenshot(path=ARTIFACTS / "07_your_images-labels.png")
-    page.locator("button", has_text="undo all clicks").click()
+    page.locator("button", has_text="undo the last click").click()
     page.wait_for_function("([title, text]) => document.querySelector(`button[title='${title}']`).innerText === text",
                            arg=[name, before], timeout=5000)
     page.close()

@@ -4,12 +4,15 @@ import html.parser
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 
+from helpers import own_images
 from helpers.data import ImageSet
 from helpers.models import build_encoder
 from helpers.own_images import LARGE, OwnImages, compare_few, find_copies, go_on_settings, open_images, sample_images
@@ -109,6 +112,34 @@ def test_three_images_are_enough_and_two_are_not(tmp_path):
     assert go_on_settings(PRESETS["laptop"], 3).batch_size == 2
 
 
+def test_a_class_may_be_called_train(tmp_path):
+    for k, kind in enumerate(("train", "bus", "car")):
+        (tmp_path / kind).mkdir()
+        photo(k).save(tmp_path / kind / "1.png")
+    assert open_images(tmp_path).classes == ("bus", "car", "train")
+    assert (open_images(tmp_path).labels >= 0).all()
+
+
+def test_a_path_is_taken_as_it_is_pasted(tmp_path):
+    for k in range(3):
+        photo(k).save(tmp_path / f"{k}.png")
+    assert open_images(f' "{tmp_path}" ').name == tmp_path.name
+    assert open_images(tmp_path / ".." / tmp_path.name).name == tmp_path.name
+    assert "give the folder that it is in" in open_images(tmp_path / "1.png").notes[0]
+
+
+def test_plain_pictures_that_differ_in_a_spot_are_no_copies():
+    """Digits on white, and the same when all is dark."""
+    digits = torch.from_numpy(load_digits().images[:100] / 16)
+    small = torch.nn.functional.interpolate(digits[:, None], 32).expand(-1, 3, -1, -1)
+    page = torch.ones(100, 3, 96, 96)
+    page[:, :, 32:64, 32:64] -= small
+    assert not find_copies((page * 255).round().byte())
+    assert not find_copies((page * 30).round().byte())
+    saved = (page * 255).round().byte()[:3].flip(0)
+    assert find_copies(torch.cat([(page * 255).round().byte(), saved])) == {100, 101, 102}
+
+
 def test_copies_are_found_and_other_pictures_are_not():
     pictures = [photo(seed, 96, 96) for seed in range(40)]
     saved = [picture.resize((48, 48)).resize((96, 96), Image.Resampling.BICUBIC) for picture in pictures[:5]]
@@ -141,12 +172,27 @@ def few_images(per_class=6, classes=2):
     return ImageSet("few", (noise + 100 * labels[:, None, None, None]).byte(), labels, tuple("abcdef"[:classes]))
 
 
-def test_few_labels_are_dealt_anew_by_each_seed_and_never_tested_on():
+def test_few_labels_are_dealt_anew_by_each_seed_and_never_tested_on(monkeypatch):
+    dealt, whole = [], own_images.compare
+    monkeypatch.setattr(own_images, "compare", lambda encoder, *parts, **how: dealt.append(parts) or whole(
+        encoder, *parts, **how))
     rows = compare_few(build_encoder("tiny").eval(), few_images(), seeds=2, tries=1, steps=5)
     assert len(rows) == 2 * 4
     for row in rows:
-        assert (int(row["train_images"]), int(row["val_images"]), int(row["test_images"])) == (8, 2, 2)
-    assert len({row["images"] for row in rows}) == 2  # a hash of all three parts
+        assert (int(row["train_images"]), int(row["val_images"]), int(row["test_images"])) == (4, 2, 6)
+    for parts in dealt:
+        pictures = [{image.numpy().tobytes() for image in part.images} for part in parts]
+        assert len(set.union(*pictures)) == sum(map(len, pictures)) == 12
+    assert not torch.equal(dealt[0][2].images, dealt[1][2].images)
+
+
+@pytest.mark.parametrize(("count", "parts"), [(3, (1, 1, 1)), (5, (2, 1, 2)), (10, (4, 2, 4)), (40, (5, 5, 30))])
+def test_how_many_learn_choose_and_test(monkeypatch, count, parts):
+    seen = []
+    monkeypatch.setattr(own_images, "compare", lambda encoder, *dealt, **how: seen.append(
+        tuple(len(part) // 2 for part in dealt)) or [])
+    compare_few(None, few_images(count), seeds=1)
+    assert seen == [parts]
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 1, 1], [0, 0, 0], []])
@@ -191,8 +237,46 @@ def test_a_click_outweighs_the_folder_and_can_be_undone(own, tmp_path):
     board.current.value = "a"
     board.click(1)  # the folder's own label, taken away
     assert board.labels()[board._rows()[1]] == -1
-    board.undo._click_handlers.callbacks[0](board.undo)
+    for _ in range(3):  # once more than there is to undo
+        board.undo._click_handlers.callbacks[0](board.undo)
     assert board.labels().tolist() == [0] * 20
+
+
+def test_another_name_keeps_the_labels_and_another_class_the_choice(own, tmp_path):
+    own.labels, own.classes = torch.arange(20) % 2, ("cat", "dog")
+    board = LabelBoard(own, tmp_path / "labels.json")
+    board.current.value = "dog"
+    board.click(0)
+    labels = board.labels().tolist()
+    board.names.value = "Katzen, Hunde"
+    assert board.labels().tolist() == labels
+    assert board.current.value == "Hunde"
+    board.names.value = "Katzen, Hunde, Vögel"
+    assert board.labels().tolist() == labels
+    assert board.current.value == "Hunde"
+    again = LabelBoard(own, tmp_path / "labels.json")
+    assert again.labels().tolist() == labels
+    again.names.value = "Katzen, Vögel, Fische"  # as many: the second is called Vögel from now on
+    assert again.labels().tolist() == labels
+    again.names.value = "Smith, J; Doe"
+    assert again.classes == ("Smith, J", "Doe")
+    assert again.names.value == "Smith, J; Doe"
+    assert set(again.labels().tolist()) == {-1}
+    assert {each.description for each in again.buttons} == {"no label"}
+
+
+def test_what_cannot_be_kept_is_told(own):
+    board = LabelBoard(own, Path("/proc/nowhere/labels.json"))
+    board.click(0)
+    assert board.text.startswith("Not kept: cannot write")
+    assert (board.labels() >= 0).sum() == 1
+
+
+def test_labels_of_another_folder_do_not_count(own, tmp_path):
+    board = LabelBoard(own, tmp_path / "labels.json")
+    board.click(0)
+    other = OwnImages("other", [f"x/{k}.png" for k in range(20)], own.large, torch.arange(20) % 3, ("p", "q", "r"))
+    assert set(LabelBoard(other, tmp_path / "other" / "labels.json").labels().tolist()) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("kept", ["", "[]", '{"classes": 3}', '{"labels": {"0.png": "x"}, "classes": ["x"]}', "{"])
@@ -238,8 +322,10 @@ def test_an_uploaded_image_is_searched_for_until_the_slider_moves(own, tmp_path)
     picture, rows, _ = explorer.search()
     assert picture.float().mean() > 240
     assert rows[0] % 2 == 1
+    explorer.picker.problem = "'bad.heic' could not be read. "
     explorer.which.value = 5
     assert torch.equal(explorer.search()[0], own.large[4])
+    assert "bad.heic" not in explorer.text
 
 
 def test_the_policy_that_is_seen_is_the_one_that_trains(own):
@@ -269,7 +355,7 @@ class Page(html.parser.HTMLParser):
 
 def test_a_report_needs_nothing_else_and_shows_markup_as_text(tmp_path):
     path = write_report(tmp_path / "new" / "r.html", "On <b>", {
-        "Text & table": ["a < b", [{"x": 1, "y": "<script>"}, {"x": 2, "y": "é"}]],
+        "Text & table": ["a < b", "| x | y |\n|---|---|\n| 1 | <script> |\n| 2 | é |"],
         "Picture": [Picture(b"png", 'a "star"')]})
     page = Page()
     page.feed(path.read_text("utf-8"))

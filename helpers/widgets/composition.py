@@ -69,7 +69,7 @@ class CompositionExplorer(Explorer):
         canvas.text(left + 3.5 * SIDE, 12, "second transform", 15, "#555555", "mm")
         canvas.text(left - 8, 40, "first", 15, "#555555", "rm")
         for k, name in enumerate(TRANSFORMS):
-            canvas.text(left + (k + 0.5) * SIDE, 40, NAMES.get(name, name), 14, anchor="mm", bold=name == pair[1])
+            canvas.text(left + (k + 0.5) * SIDE, 40, NAMES.get(name, name), 13, anchor="mm", bold=name == pair[1])
             canvas.text(left - 8, top + (k + 0.5) * SIDE, NAMES.get(name, name), 15, anchor="rm", bold=name == pair[0])
         for row, first in enumerate(TRANSFORMS):
             for column, second in enumerate(TRANSFORMS):

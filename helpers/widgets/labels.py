@@ -2,7 +2,6 @@
 
 import html
 import json
-from contextlib import suppress
 from pathlib import Path
 
 import ipywidgets
@@ -13,13 +12,13 @@ from helpers.artifacts import write_aside
 from helpers.own_images import OwnImages
 from helpers.widgets.canvas import Canvas
 
-PAGE, ENOUGH = 12, 5
+PAGE, ENOUGH, GOOD = 12, 5, 20  # images shown; labels a class to begin with; and for a comparison that tells more
 
 
 class LabelBoard:
     """Pages of one's own images, with a button under each that gives it the chosen class, or takes it back.
 
-    Labels that the folder tells are there from the start; a click outweighs them.
+    Labels that the folder tells are there from the start; a click overrides them.
 
     Args:
         images: To label.
@@ -30,9 +29,12 @@ class LabelBoard:
         self.images, self.file, self.page = images, Path(file), 0
         kept = self._kept()
         self.clicks: dict[str, str] = kept["labels"]
+        self.folders = kept["folders"] or list(images.classes)  # what the classes of folders are called now
+        self.before: list[tuple[str, str | None]] = []  # what each click changed, to undo it
+        self.problem = ""
         names = list(dict.fromkeys([*(kept["classes"] or images.classes or ("A", "B"))]))
         self.order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).tolist()
-        self.names = ipywidgets.Text(", ".join(names), description="classes", continuous_update=False,
+        self.names = ipywidgets.Text(_joined(names), description="classes", continuous_update=False,
                                      layout=ipywidgets.Layout(width="480px"))
         self.current = ipywidgets.ToggleButtons(options=names, description="click gives",
                                                 style={"button_width": "auto"})
@@ -40,7 +42,7 @@ class LabelBoard:
                          for _ in range(min(PAGE, len(images)))]
         self.buttons = [ipywidgets.Button(layout=ipywidgets.Layout(width="110px")) for _ in self.pictures]
         self.more = ipywidgets.Button(description="other images")
-        self.undo = ipywidgets.Button(description="undo all clicks")
+        self.undo = ipywidgets.Button(description="undo the last click")
         self.sentence = ipywidgets.HTML()
         grid = ipywidgets.Box([ipywidgets.VBox(list(pair)) for pair in zip(self.pictures, self.buttons, strict=True)],
                               layout=ipywidgets.Layout(display="flex", flex_flow="row wrap", max_width="760px"))
@@ -66,14 +68,16 @@ class LabelBoard:
     def click(self, place: int) -> None:
         """Give the image at a place of the page the chosen class, or take that away again."""
         row = self._rows()[place]
-        same = self._label(row) == self.current.value
-        self.clicks[self.images.names[row]] = "" if same else self.current.value
+        name, same = self.images.names[row], self._label(row) == self.current.value
+        self.before.append((name, self.clicks.get(name)))
+        self.clicks[name] = "" if same else self.current.value
         self._keep()
         self._show()
 
     def _label(self, row: int) -> str:
         own = int(self.images.labels[row])
-        return self.clicks.get(self.images.names[row], self.images.classes[own] if own >= 0 else "")
+        label = self.clicks.get(self.images.names[row], self.folders[own] if own >= 0 else "")
+        return label if label in self.classes else ""
 
     def _rows(self) -> list[int]:
         start = self.page * PAGE
@@ -95,15 +99,24 @@ class LabelBoard:
         counts = self.labels()[self.labels() >= 0].bincount(minlength=len(self.classes)).tolist()
         told = ", ".join(f"{name} {count}" for name, count in zip(self.classes, counts, strict=True))
         short = [name for name, count in zip(self.classes, counts, strict=True) if count < ENOUGH]
-        return f"Labels: {told}. " + (f"Please go on to {ENOUGH} each: {', '.join(short)}." if short else
-                                      "Enough to compare the options; more make it less noisy.")
+        rough = "" if min(counts) >= GOOD else f" With {GOOD} of each, the comparison would begin to tell."
+        return f"{self.problem}Labels: {told}. " + (
+            f"Please go on to {ENOUGH} each: {', '.join(short)}." if short else f"Enough to try the options.{rough}")
 
     def _rename(self, change) -> None:
-        names = list(dict.fromkeys(name.strip() for name in change["new"].split(",") if name.strip()))
+        parts = change["new"].split(";" if ";" in change["new"] else ",")
+        names, old = list(dict.fromkeys(name.strip() for name in parts if name.strip())), self.classes
         if len(names) < 2:
-            self.names.value = ", ".join(self.classes)  # one class tells nothing apart
+            self.names.value = _joined(old)  # one class tells nothing apart
             return
+        chosen = self.current.value
+        if len(names) == len(old):  # other names for the same classes: their labels stay
+            new = dict(zip(old, names, strict=True))
+            self.clicks = {image: new.get(label, label) for image, label in self.clicks.items()}
+            self.folders, chosen = [new.get(name, name) for name in self.folders], new[chosen]
+            self.before.clear()
         self.current.options = names
+        self.current.value = chosen if chosen in names else names[0]
         self._keep()
         self._show()
 
@@ -112,21 +125,32 @@ class LabelBoard:
         self._show()
 
     def _undo(self, _) -> None:
-        self.clicks.clear()
+        if self.before:
+            name, label = self.before.pop()
+            self.clicks.pop(name, None)
+            self.clicks |= {} if label is None else {name: label}
         self._keep()
         self._show()
 
     def _keep(self) -> None:
-        with suppress(OSError), write_aside(self.file) as aside:  # where none can be written, they last while this does
-            aside.write_text(json.dumps({"classes": self.classes, "labels": self.clicks}, ensure_ascii=False), "utf-8")
+        kept = {"classes": self.classes, "labels": self.clicks, "folders": self.folders}
+        try:
+            with write_aside(self.file) as aside:
+                aside.write_text(json.dumps(kept, ensure_ascii=False), "utf-8")
+            self.problem = ""
+        except OSError as error:  # they last as long as the notebook is open
+            self.problem = f"Not kept: {error}. "
 
     def _kept(self) -> dict:
         try:
             found = json.loads(self.file.read_text("utf-8"))
             labels = {str(name): str(label) for name, label in found["labels"].items()}
-            return {"classes": [str(name) for name in found["classes"]], "labels": labels}
+            folders = [str(name) for name in found["folders"]]
+            if len(folders) != len(self.images.classes):  # kept of another folder
+                folders = []
+            return {"classes": [str(name) for name in found["classes"]], "labels": labels, "folders": folders}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {"classes": [], "labels": {}}
+            return {"classes": [], "labels": {}, "folders": []}
 
     def static(self) -> bytes:
         """Return the page as it is, as PNG, for where no kernel runs."""
@@ -141,3 +165,7 @@ class LabelBoard:
         bundle = {"text/plain": self.text, "image/png": self.static(), "application/vnd.jupyter.widget-view+json": {
             "version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}}
         return bundle, {"image/png": {"alt": self.text}}
+
+
+def _joined(names: list[str] | tuple[str, ...]) -> str:
+    return ("; " if any("," in name for name in names) else ", ").join(names)

@@ -30,9 +30,12 @@ class SearchExplorer(Explorer):
         self.picker = PhotoPicker(96)
         self.which = slider("image", 1, 1, max(2, len(images)), 1, width=420)
         self.whose = dropdown("by", list(self.encoders), list(self.encoders)[-1], width=280, label=30)
-        self.which.observe(lambda _: setattr(self, "uploaded", None), "value")
+        self.which.observe(self._back_to_the_folder, "value")
         self.picker.choice.observe(self._take_upload, "value")
         super().__init__([self.which, self.whose, self.picker.upload], 400)
+
+    def _back_to_the_folder(self, _) -> None:
+        self.uploaded, self.picker.problem = None, ""
 
     def _take_upload(self, _) -> None:
         self.uploaded = self.picker.picture

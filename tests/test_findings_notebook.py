@@ -1,0 +1,96 @@
+"""Notebook 06 says what the tables say: its tables are theirs, its sentences hold, and its numbers have a source."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.agreement import (
+    PAPER_BATCHES,
+    PAPER_LENGTHS,
+    SMALL,
+    TABLE_1,
+    TABLE_3,
+    TABLE_5,
+    TABLE_B1,
+    judge,
+    mean_of,
+    verdicts_table,
+)
+from helpers.models import build_encoder
+from helpers.results import read_results
+from helpers.settings import TRANSFORMS, settings_for
+from helpers.studies import BATCHES, IMAGES, LENGTHS, STUDIES
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+TABLES = {study: read_results(f"findings_{study}") for study in STUDIES}
+SOLUTION = nbformat.read(NOTEBOOKS / "solutions" / "06_findings.ipynb", 4)
+PROSE = " ".join("\n".join(cell.source for cell in SOLUTION.cells if cell.cell_type == "markdown").split())
+
+
+def shown():
+    """Return all tables that the executed notebook shows."""
+    return [output.data["text/markdown"] for cell in SOLUTION.cells if cell.cell_type == "code"
+            for output in cell.outputs if "text/markdown" in output.get("data", {})]
+
+
+@pytest.mark.parametrize("study", [study for study in STUDIES if study != "knowledge"])
+def test_verdicts_are_those_of_the_tables(study):
+    assert verdicts_table(judge(study, TABLES[study])) in shown(), "run: python notebooks/build.py 06 --execute"
+
+
+def test_what_h_and_z_know_is_what_the_table_holds():
+    asked, factors = (table for table in shown() if table.startswith(("| question", "| factor")))
+    for row in TABLES["knowledge"]:
+        if row["question"] in TABLE_3 or row["data"] == "shapes":
+            of = [float(each["accuracy"]) for each in TABLES["knowledge"] if all(
+                each[name] == row[name] for name in ("data", "question", "read from"))]
+            assert f"{sum(of) / len(of):.1%}" in (asked if row["question"] in TABLE_3 else factors)
+
+
+def test_every_number_in_the_text_is_the_papers_or_a_setting():
+    """Measured numbers stand in no sentence: the tables and figures are made from the rows when the notebook runs."""
+    recipe = settings_for("laptop", "cifar10")
+    paper = {*(value for table in TABLE_1.values() for value in table.values()),
+             *(value for row in (*TABLE_3.values(), *TABLE_5.values()) for value in row),
+             *(value for grid in TABLE_B1.values() for row in grid for value in row),
+             *PAPER_BATCHES, *PAPER_LENGTHS,
+             128, 1.28, 224, 24, 3, 10}  # TPU cores; millions of images; their pixels; ResNet-50; Figure 8's text
+    settings = {*BATCHES, *LENGTHS, IMAGES, recipe.temperature, recipe.batch_size, recipe.image_size,
+                recipe.image_size / 2,
+                round(sum(each.numel() for each in build_encoder("tiny").parameters()) / 1e6, 2),
+                BATCHES[-1] // BATCHES[0], len(TRANSFORMS), len(TRANSFORMS) ** 2, SMALL}
+    judging = {95, 4.3, 25, 10, 0, 1, 2}  # the interval, Student's t for three, guessing among four and ten
+    labels = r"[Nn]otebooks? \d\d( to \d\d)?|^# \d\d|#+ \d\. |(Exercise|Figure|Finding) \d|Table \w?\.?\d|\d/\d"
+    text = re.sub(labels, " ", PROSE)
+    numbers = {float(number.replace(",", "")) for number in re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?", text)}
+    assert numbers <= {float(value) for value in paper | settings | judging} | {6.0}, "6: the minutes it takes"
+
+
+# A sentence of the notebook, and what has to be so in the tables for it to stand there.
+SAID: dict[str, list[tuple[str, str, str, str]]] = {}
+
+
+@pytest.mark.parametrize("sentence", SAID)
+def test_a_sentence_stands_only_while_its_verdicts_do(sentence):
+    assert " ".join(sentence.split()) in PROSE
+    for study, claim, data, verdict in SAID[sentence]:
+        line, = (line for line in judge(study, TABLES[study])
+                 if line["claim"].startswith(claim) and line["data"] == data)
+        assert line["verdict"] == verdict, (claim, data)
+
+
+def best_pair(data):
+    """Return the two transforms with the highest mean over both orders and all seeds."""
+    rows = [row for row in TABLES["composition"] if row["data"] == data]
+    pairs = {frozenset((a, b)) for a in TRANSFORMS for b in TRANSFORMS if a != b}
+    score = {both: mean_of([row for row in rows if {row["first"], row["second"]} == set(both)]) for both in pairs}
+    return set(max(score, key=lambda both: sum(score[both].values())))
+
+
+def test_the_best_pairs_are_those_that_the_text_names():
+    assert "on photos the best pair is the paper's, crop with colour" in PROSE
+    assert best_pair("photos") == {"crop", "color"}
+    assert "on shapes it is Sobel with colour" in PROSE
+    assert best_pair("shapes") == {"sobel", "color"}

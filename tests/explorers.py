@@ -2,6 +2,9 @@
 
 import ipywidgets
 
+from helpers.models import build_encoder
+from helpers.own_images import sample_images
+from helpers.settings import settings_for
 from helpers.widgets.angle import AngleExplorer
 from helpers.widgets.by_hand import ByHand
 from helpers.widgets.circle import CircleExplorer
@@ -10,6 +13,8 @@ from helpers.widgets.embedding import EmbeddingExplorer
 from helpers.widgets.histograms import HistogramExplorer
 from helpers.widgets.matrix import MatrixExplorer
 from helpers.widgets.options import OptionsExplorer
+from helpers.widgets.policy import PolicyExplorer
+from helpers.widgets.search import SearchExplorer
 from helpers.widgets.self_prediction import (
     ColorizationExplorer,
     DenoisingExplorer,
@@ -20,9 +25,20 @@ from helpers.widgets.self_prediction import (
 from helpers.widgets.transforms import TransformsExplorer
 from helpers.widgets.two_views import TwoViewsExplorer
 
+
+def policy_of_samples() -> PolicyExplorer:
+    """The capstone's explorer of transforms, on the course's samples."""
+    return PolicyExplorer(sample_images(), settings_for("laptop", "cifar10"))
+
+
+def search_in_samples() -> SearchExplorer:
+    """The capstone's search, on the course's samples."""
+    return SearchExplorer(sample_images(), {"an encoder": build_encoder("tiny").eval()}, 32)
+
+
 EXPLORERS = (MaskedExplorer, DenoisingExplorer, ColorizationExplorer, RotationExplorer, JigsawExplorer, CircleExplorer,
              TransformsExplorer, TwoViewsExplorer, HistogramExplorer, AngleExplorer, MatrixExplorer, ByHand,
-             EmbeddingExplorer, OptionsExplorer, CompositionExplorer)
+             EmbeddingExplorer, OptionsExplorer, CompositionExplorer, policy_of_samples, search_in_samples)
 
 
 def move(control: ipywidgets.Widget, turn: int) -> bool:

@@ -44,11 +44,13 @@ Markdown("\n".join(lines))
 #
 # * it lies above 0: we **agree**;
 # * it lies below 0: we **disagree**;
-# * it holds 0: **undecided**. With three seeds an interval is wide, so this comes often, and it means just that: we cannot tell.
+# * it holds 0: **undecided**. With three seeds an interval is wide, so this comes often, and it means just that: we cannot tell. (One
+#   seed has no interval, and decides nothing.)
 #
 # The order of a whole grid is compared by its **rank correlation** with the paper's: 1 if our cells come in the same order, 0 if they
 # have nothing to do with each other. It has to lie above what random orders reach by luck; for the order of four cells even 1 would
-# not, so it says *too few*. (This last clause was added after the runs. It makes agreement harder.)
+# not, so it says *too few*. Two things came after a look at the first runs, and belong in the open: this last clause, which makes
+# agreement harder, and shorter runs in three of the studies, for their cost.
 #
 # ### Exercise 1 · Say who is right
 #

@@ -21,7 +21,7 @@ from helpers.agreement import (
 from helpers.models import build_encoder
 from helpers.results import read_results
 from helpers.settings import TRANSFORMS, settings_for
-from helpers.studies import BATCHES, IMAGES, LENGTHS, STUDIES
+from helpers.studies import BATCHES, DATA, IMAGES, LENGTHS, STUDIES
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 TABLES = {study: read_results(f"findings_{study}") for study in STUDIES}
@@ -69,7 +69,15 @@ def test_every_number_in_the_text_is_the_papers_or_a_setting():
 
 
 # A sentence of the notebook, and what has to be so in the tables for it to stand there.
-SAID: dict[str, list[tuple[str, str, str, str]]] = {}
+SAID: dict[str, list[tuple[str, str, str, str]]] = {
+    "with a nonlinear head, $h$ does better than $z$, on photos and on shapes": [
+        ("head", "with a nonlinear head, h beats z", data, "agrees") for data in DATA],
+    "on photos the length of $z$ hardly matters": [("head", "z of 512 numbers or of 32", "photos", "agrees")],
+    "a nonlinear head cannot be told from a linear one, neither on photos nor on shapes": [
+        ("head", "a nonlinear head beats a linear one", data, "undecided") for data in DATA],
+    "On shapes it is clearly worse than none": [("head", "a nonlinear head beats none", "shapes", "disagrees")],
+    "there a $z$ of 32 numbers is clearly too short": [("head", "z of 512 numbers or of 32", "shapes", "disagrees")],
+}
 
 
 @pytest.mark.parametrize("sentence", SAID)

@@ -79,12 +79,13 @@ def try_environment(name: str) -> list[dict]:
 def with_environments(readme: str) -> str:
     """Return the README with the table of tried versions between its marks."""
     rows = read_results(TABLE)
-    lines = [f"| | Python | {' | '.join(SHOWN)} | notebooks that run |", "|---" * (len(SHOWN) + 3) + "|"]
-    for name in dict.fromkeys(row["environment"] for row in rows):
-        own = [row for row in rows if row["environment"] == name]
-        ran = sum(row["outcome"] == "ran" for row in own)
-        lines.append(f"| {name} | {own[0]['python']} | {' | '.join(own[0][package] for package in SHOWN)} | "
-                     f"{'all' if ran == len(own) else ran} {len(own) if ran == len(own) else f'of {len(own)}'} |")
+    tried = {name: [row for row in rows if row["environment"] == name]
+             for name in dict.fromkeys(row["environment"] for row in rows)}
+    lines = [f"| | {' | '.join(tried)} |", "|---" * (len(tried) + 1) + "|"]
+    lines += [f"| {package} | {' | '.join(own[0][package] for own in tried.values())} |" for package in
+              ("python", *SHOWN)]
+    ran = [f"{sum(row['outcome'] == 'ran' for row in own)} of {len(own)}" for own in tried.values()]
+    lines.append(f"| notebooks that run | {' | '.join(ran)} |")
     return with_block(readme, "environments", "\n".join(lines))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbconvert
 import nbformat
 import pytest
+from environments import with_environments
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "notebooks"))
@@ -113,12 +114,14 @@ def test_student_notebook_runs_unsolved_in_fast_mode(name):
     assert sum(text.startswith("Not done yet") for text in said) == exercises_there
 
 
-def test_the_readmes_table_is_what_the_results_say():
+def test_the_readmes_tables_are_what_the_results_say():
     sys.path.insert(0, str(ROOT / "data"))
     import make
 
     readme = (ROOT / "README.md").read_text()
     assert make.with_results(readme) == readme, "run: python data/make.py laptop"
+    assert make.with_gallery(readme) == readme, "run: python data/make.py figures"
+    assert with_environments(readme) == readme, "run: python tests/environments.py"
 
 
 @pytest.mark.parametrize("place", ["notebooks", "."])

@@ -42,15 +42,15 @@ def run(*command):
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise Stop(f"{command[0]}: {' '.join((done.stderr or done.stdout).split())[-300:]} Then run this cell again.")
-
 folders = [Path.cwd(), *Path.cwd().parents, Path.cwd() / "simclr-course"]
 root, did = next((folder for folder in folders if (folder / "helpers" / "simclr.py").exists()), None), "found here"
 if root is None:
-    root, address = folders[-1], os.environ.get("COURSE_REPOSITORY", ADDRESS)
+    root, own = folders[-1], os.environ.get("COURSE_REPOSITORY")
+    address, tag = (own, "") if own else (ADDRESS, TAG)
     if not address:
         raise Stop("The course's folder is not here. Set os.environ['COURSE_REPOSITORY'] to its repository's address.")
-    run("git", "clone", "--quiet", "--depth", "1", *(["--branch", TAG] if TAG else []), address, str(root))
-    did = f"fetched{TAG and ' at ' + TAG}"
+    run("git", "clone", "--quiet", "--depth", "1", *(["--branch", tag] if tag else []), address, str(root))
+    did = f"fetched{tag and ' at ' + tag}"
 if importlib.util.find_spec("lightning") is None and (did != "found here" or "google.colab" in sys.modules):
     run(sys.executable, "-m", "pip", "install", "--quiet", "lightning>=2.6.6")
     did += ", lightning installed"

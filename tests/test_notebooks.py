@@ -168,6 +168,15 @@ def test_set_up_cell_fetches_the_course_where_it_is_missing(tmp_path, remote, ta
         assert done.stdout.splitlines() == said, done.stderr
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_repository_of_ones_own_is_not_asked_for_the_courses_tag(tmp_path, remote):
+    setup = re.sub(r'ADDRESS, TAG = .*', 'ADDRESS, TAG = "https://example.org/course", "v9"', build.SETUP)
+    program = setup + "\nimport helpers.simclr; print(helpers.simclr.found)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
+                          env={**os.environ, "COURSE_REPOSITORY": f"file://{remote}", "PYTHONPATH": ""})
+    assert done.stdout.splitlines() == ["The course's code: fetched.", "later"], done.stderr
+
+
 @pytest.mark.parametrize(("address", "told"), [
     ("", "The course's folder is not here. Set os.environ['COURSE_REPOSITORY']"),
     ("file:///there/is/none", "git: fatal: '/there/is/none' does not appear to be a git repository")])

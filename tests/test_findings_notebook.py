@@ -14,12 +14,13 @@ from helpers.agreement import (
     TABLE_3,
     TABLE_5,
     TABLE_B1,
+    batch_cell,
     judge,
     mean_of,
     verdicts_table,
 )
 from helpers.models import build_encoder
-from helpers.results import read_results
+from helpers.results import curves, read_results
 from helpers.settings import TRANSFORMS, settings_for
 from helpers.studies import BATCHES, DATA, IMAGES, LENGTHS, STUDIES
 
@@ -60,16 +61,22 @@ def test_every_number_in_the_text_is_the_papers_or_a_setting():
     settings = {*BATCHES, *LENGTHS, IMAGES, recipe.temperature, recipe.batch_size, recipe.image_size,
                 recipe.image_size / 2,
                 round(sum(each.numel() for each in build_encoder("tiny").parameters()) / 1e6, 2),
-                BATCHES[-1] // BATCHES[0], len(TRANSFORMS), len(TRANSFORMS) ** 2, SMALL}
+                4000, 4000 // BATCHES[-1], BATCHES[-1] // BATCHES[0], len(TRANSFORMS), len(TRANSFORMS) ** 2, SMALL}
     judging = {95, 4.3, 25, 10, 0, 1, 2}  # the interval, Student's t for three, guessing among four and ten
     labels = r"[Nn]otebooks? \d\d( to \d\d)?|^# \d\d|#+ \d\. |(Exercise|Figure|Finding) \d|Table \w?\.?\d|\d/\d"
-    text = re.sub(labels, " ", PROSE)
+    text = re.sub(labels, " ", re.sub(r"`[^`]*`", " ", PROSE))
     numbers = {float(number.replace(",", "")) for number in re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?", text)}
     assert numbers <= {float(value) for value in paper | settings | judging} | {6.0}, "6: the minutes it takes"
 
 
 # A sentence of the notebook, and what has to be so in the tables for it to stand there.
 SAID: dict[str, list[tuple[str, str, str, str]]] = {
+    "Stronger colour jitter costs supervised training, and SimCLR gains more from it than supervised training does, on "
+    "photos and on shapes": [("color", claim, data, "agrees") for data in DATA for claim in (
+        "supervised training loses from strength 1/8 to 1", "SimCLR gains more from strength than supervised")],
+    "that SimCLR itself gains from 1/8 to 1, or from blur": [
+        ("color", claim, data, "undecided") for data in DATA for claim in (
+            "SimCLR gains from strength 1/8 to 1", "SimCLR gains from blur on top")],
     "with a nonlinear head, $h$ does better than $z$, on photos and on shapes": [
         ("head", "with a nonlinear head, h beats z", data, "agrees") for data in DATA],
     "on photos the length of $z$ hardly matters": [("head", "z of 512 numbers or of 32", "photos", "agrees")],
@@ -102,3 +109,61 @@ def test_the_best_pairs_are_those_that_the_text_names():
     assert best_pair("photos") == {"crop", "color"}
     assert "on shapes it is Sobel with colour" in PROSE
     assert best_pair("shapes") == {"sobel", "color"}
+
+
+def best(study, x, column="probe", **which):
+    """Return for photos and for shapes the value of x with the highest mean."""
+    return {data: max(curve[data], key=lambda point: point[1])[0] for data in DATA
+            for curve in [curves(TABLES[study], x, "data", column, data=data, **which)]}
+
+
+def test_the_curves_peak_where_the_text_says():
+    assert "Its curve rises up to 1/2, then falls" in PROSE
+    assert best("color", "strength", objective="contrastive") == {"photos": "1/2", "shapes": "1/2"}
+    assert "the probe does best at τ 0.1, on photos and on shapes" in PROSE
+    assert best("temperature", "temperature", L2="yes") == {"photos": "0.1", "shapes": "0.1"}
+    assert "the most pairs are found at 0.1, too" in PROSE
+    assert best("temperature", "temperature", "pairs_found", L2="yes") == {"photos": "0.1", "shapes": "0.1"}
+
+
+def known(data, question):
+    """Return the mean accuracy on a question from pixels, h and z."""
+    return {source: mean_of(TABLES["knowledge"], "accuracy", data=data, question=question, **{"read from": source})
+            for source in ("pixels", "h", "z")}
+
+
+def total(scores):
+    """Return the sum over seeds: of two with the same seeds, the larger has the larger mean."""
+    return sum(scores.values())
+
+
+def test_what_the_text_says_of_h_and_z_is_in_the_table():
+    assert "To each of the four questions $h$ knows more than $z$" in PROSE
+    for question in TABLE_3:
+        for data in DATA:
+            of = known(data, question)
+            assert total(of["h"]) > total(of["z"]), (question, data)
+    turns = known("photos", "rotation")["z"]
+    assert total(turns) > 35 * len(turns), "far above guessing, 25%"
+    for data in DATA:
+        grey = known(data, "colour or grey")
+        assert total(grey["pixels"]) > total(grey["h"])
+    factors = {name: known("shapes", name) for name in ("hue", "background_hue", "angle", "size", "x")}
+    for name, of in factors.items():
+        assert total(of["h"]) > total(of["z"]), name
+        if name != "x":
+            assert (total(of["h"]) > total(of["pixels"])) == (name in ("angle", "size")), name
+
+
+def test_what_the_text_says_of_batch_and_length_is_in_the_table():
+    assert "longer training helps at every batch size" in PROSE
+    for data in DATA:
+        for batch in BATCHES:
+            rows = [row for row in TABLES["batch_epochs"] if row["data"] == data]
+            short, long = (total(batch_cell(rows, "linear", batch, LENGTHS[end])) for end in (0, -1))
+            assert long > short, (data, batch)
+
+
+def test_the_text_says_where_one_seed_decides_nothing():
+    alone = [study for study in STUDIES if len({row["seed"] for row in TABLES[study]}) == 1]
+    assert PROSE.count("One seed so far decides nothing.") == len(set(alone) & {"batch_epochs", "temperature"})

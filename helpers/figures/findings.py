@@ -147,14 +147,15 @@ def verdicts(study: str) -> str:
     for claim in dict.fromkeys(line["claim"] for line in judged):
         found = {line["data"]: line for line in judged if line["claim"] == claim}
         cells = [_judged(found[data]) if data in found else "" for data in ("photos", "shapes")]
-        paper = [next(iter(found.values()))["paper"]] if told else []
+        paper = [next(iter(found.values()))["paper"].replace("more than ", "> ")] if told else []
         lines.append(f"| {' | '.join([SHORT[claim], *paper, *cells])} |")
     return "\n".join(lines)
 
 
 def _judged(line: dict) -> str:
     width = "" if math.isnan(line["width"]) else f" ± {line['width']:.1f}"  # one seed has no interval
-    return f"{line['ours']:+.1f}{width} {SIGNS[line['verdict']]}"
+    whole = f"{line['ours']:+.1f}{width} {SIGNS[line['verdict']]}"
+    return whole.replace("-", "−").replace(" ", "\u00a0")  # it stays on one line
 
 
 def knowledge(data: str, questions: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@
 # training. The paper measured them on ImageNet, with up to 128 TPU cores. You will bet on each, see what came out on small pictures
 # and two CPU cores, set it beside the paper's figure, and add a point of your own, trained while you wait.
 #
-# *6 minutes on two CPU cores. You should have seen notebooks 02 to 04. No internet connection is needed.*
+# *8 minutes on two CPU cores. You should have seen notebooks 02 to 04. No internet connection is needed.*
 
 # %% [markdown]
 # ## 1. How to check a finding
@@ -292,7 +292,7 @@ picture(draw_curves(*panels("batch_epochs", tables["batch_epochs"]), {"shapes, h
 # %%
 lines = judge("batch_epochs", tables["batch_epochs"])
 lead = next(line for line in lines if line["data"] == "photos" and line["claim"].startswith("the largest batch beats"))
-print(large.reveal(f"{lead['ours']:+.1f} ± {lead['width']:.1f} points in the shortest training, so {lead['verdict']}"))
+print(large.reveal(f"{lead['ours']:+.1f} points in the shortest training: {lead['verdict']}"))
 Markdown(verdicts_table(lines))
 
 # %% [markdown]

@@ -141,8 +141,8 @@ print(bet.reveal("crop and colour"))
 Markdown(verdicts_table(judge("composition", tables["composition"])))
 
 # %% [markdown]
-# **What agrees:** on photos the best pair is the paper's, crop with colour, and it is ahead of either alone. **What does not:** on shapes
-# it is Sobel with colour, and a crop is rather a burden. Why? A shape is told by its outline. Sobel keeps the outline, and takes away
+# One seed so far decides nothing. What the map shows: on photos the best pair is the paper's, crop with colour, and it is ahead of either
+# alone. But on shapes it is Sobel with colour, and a crop is rather a burden. Why? A shape is told by its outline. Sobel keeps the outline, and takes away
 # the colours of shape and ground, by which the two views would find each other. A crop of a crop cuts off tips and corners.
 #
 # So the finding is not "crop and colour". It is: **hide what would give the pair away, keep what the task needs.** What that is

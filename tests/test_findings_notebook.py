@@ -138,7 +138,10 @@ def total(scores):
 
 
 def test_what_the_text_says_of_h_and_z_is_in_the_table():
-    assert "To each of the four questions $h$ knows more than $z$" in PROSE
+    assert "In the mean, $h$ knows more than $z$ about each of the four questions" in PROSE
+    verdicts = [line["verdict"] for line in judge("knowledge", TABLES["knowledge"])]
+    assert ("half of these differences are undecided" in PROSE) == (2 * verdicts.count("undecided") == len(verdicts))
+    assert ("Two seeds make wide intervals" in PROSE) == (len({row["seed"] for row in TABLES["knowledge"]}) == 2)
     for question in TABLE_3:
         for data in DATA:
             of = known(data, question)

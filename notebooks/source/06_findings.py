@@ -250,8 +250,8 @@ Markdown(results_table(asked, {"question": "question", "data": "learned from", "
     f"{question} {' / '.join(f'{value:g}' for value in values)}" for question, values in TABLE_3.items()))
 
 # %% [markdown]
-# To each of the four questions $h$ knows more than $z$, as in the paper: what was done to an image is no help in finding its partner, and the
-# head drops it. But not down to guessing, as the paper's does with turns: here, on photos, much of it is left. And look at the pixels: whether an
+# In the mean, $h$ knows more than $z$ about each of the four questions, as in the paper: what was done to an image is no help in finding
+# its partner, and the head drops it. (Two seeds make wide intervals: half of these differences are undecided.) But not down to guessing, as the paper's does with turns: here, on photos, much of it is left. And look at the pixels: whether an
 # image is grey, a small network tells better from them than from $h$.
 #
 # Of a rendered shape we know everything it was made from. So here we can ask for it: in which quarter of its range is the hue, the
@@ -373,7 +373,7 @@ Quiz("06")
 # ## What you have learned
 #
 # * A finding on ImageNet can be tried on a laptop, if it is put as a difference and the rule stands before the runs.
-# * Some of it holds here: the views that help SimCLR cost supervised training, and $h$ knows more than $z$.
+# * Some of it holds here: the views that help SimCLR cost supervised training, and $h$ does better than $z$.
 # * Some of it does not: which pair of transforms is best depends on the images, and a nonlinear head has yet to pay.
 # * Undecided means undecided. More seeds would tell, or another scale.
 #

@@ -117,8 +117,8 @@ board
 # %% [markdown]
 # ## 6. Which option pays?
 #
-# Now the options of notebook 05, on what you labelled. Of each class at most five images learn and five choose; the rest, at least
-# two fifths, test. Three times, each time with a fresh deal. The last line is the encoder as it was before it saw your photos: was the
+# Now the options of notebook 05, on what you labelled. Of each class at most five images learn and five choose; the rest, two
+# fifths or more, test. Three times, each time with a fresh deal. The last line is the encoder as it was before it saw your photos: was the
 # training worth its time?
 
 # %%

@@ -17,15 +17,17 @@ def main(arguments: list[str] | None = None) -> int:
     # --batch_size means --batch-size; values stay as they are.
     arguments = [a.partition("=")[0].replace("_", "-") + a[len(a.partition("=")[0]):] if a.startswith("--") else a
                  for a in arguments]
-    parser = build_parser(next((a for a in arguments if not a.startswith("-")), ""))
-    options = parser.parse_args(arguments)
+    command = next((a for a in arguments if not a.startswith("-")), "")
     try:
+        options = build_parser(command).parse_args(arguments)
         return options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("COURSE_DEBUG"):
             raise
         message = " ".join(str(error).split())
-        print(f"python -m helpers {options.command}: {message}", file=sys.stderr)
+        if isinstance(error, ModuleNotFoundError):
+            message += "; activate the course's environment, or see what is missing: python -m helpers doctor"
+        print(f"python -m helpers {command}: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -38,7 +38,8 @@ TABLE_B1 = {"linear": ((57.5, 61.9, 64.7, 66.6), (60.7, 64.0, 66.2, 67.8), (62.8
             "sqrt": ((62.8, 64.3, 65.7, 66.5), (63.8, 65.6, 66.7, 67.4), (64.3, 66.1, 67.2, 68.3),
                      (64.7, 66.8, 67.9, 68.8), (64.5, 66.8, 68.0, 69.1), (64.8, 67.0, 68.3, 69.1))}
 
-TITLES = {"x": "place from left to right", "background_hue": "hue of the ground"}  # of factors, where they are shown
+TITLES = {"x": "place from left to right", "background_hue": "hue of the ground",
+          "color": "colour", "sobel": "Sobel"}  # of factors and transforms, where they are shown
 BySeed = dict[str, float]
 SMALL = 2.0  # points: what "hardly matters" allows
 
@@ -267,7 +268,7 @@ def panels(study: str, rows: list[dict]) -> tuple[dict[str, dict], str, str]:
     """Return (panels, title of x, title of y) for `plotting.draw_curves`: photos and shapes here, and the paper's.
 
     Args:
-        study: "color", "head", "batch_epochs" or "temperature".
+        study: One of studies.STUDIES but "knowledge". Of "composition", crop and colour first, on shapes.
         rows: Of its table.
     """
     def ours(x: str, columns: dict[str, str], data: str, **which) -> dict[str, list]:
@@ -277,6 +278,11 @@ def panels(study: str, rows: list[dict]) -> tuple[dict[str, dict], str, str]:
     def paper(points: dict) -> list[tuple[str, float, float]]:
         return [(str(place), value, math.nan) for place, value in points.items()]
 
+    if study == "composition":
+        found = curves(rows, "second", "first", data="shapes")
+        return {"shapes, here": {f"{TITLES.get(name, name)} first": [
+            (TITLES.get(place, place), *point) for place, *point in found[name]] for name in ("crop", "color")}}, (
+            "the second transform"), "linear probe, test accuracy (%)"
     if study == "color":
         return {f"{data}, here": ours("strength", {"SimCLR": "probe"}, data, objective="contrastive")
                 | ours("strength", {"supervised": "accuracy"}, data, objective="supervised") for data in DATA} | {
@@ -292,7 +298,8 @@ def panels(study: str, rows: list[dict]) -> tuple[dict[str, dict], str, str]:
             "ImageNet, Table 5": {name: paper({tau: pair[k] for (l2, tau), pair in TABLE_5.items() if l2 == "yes"})
                                   for k, name in ((1, "probe on h"), (0, "pairs found"))}}, "temperature τ", "%"
     if study != "batch_epochs":
-        raise ValueError(f"there are no curves of {study!r}; choose color, head, batch_epochs or temperature")
+        raise ValueError(f"there are no curves of {study!r}; choose composition, color, head, batch_epochs or "
+                         "temperature")
 
     def lengths(data: str, objective: str = "contrastive", scaling: str = "linear") -> dict[str, list]:
         column = "accuracy" if objective == "supervised" else "probe"

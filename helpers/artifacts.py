@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import json
 import os
 import tempfile
 import urllib.error
@@ -18,6 +19,28 @@ from tqdm import tqdm
 PROJECT = Path(__file__).resolve().parent.parent
 CHECKPOINTS = PROJECT / "data" / "checkpoints"
 RESULTS = PROJECT / "data" / "results"
+
+
+def shipped_encoders() -> dict[str, str]:
+    """Return the names of the encoders that ship with the course, with the SHA-256 of each file."""
+    index = CHECKPOINTS / "index.json"
+    return json.loads(index.read_text("utf-8")) if index.exists() else {}
+
+
+def shipped_file(name: str) -> Path:
+    """Return the file of a shipped encoder.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it is not what was shipped.
+    """
+    path = CHECKPOINTS / f"{name}.safetensors"
+    way_out = f"restore it, for example with: git checkout -- data/checkpoints/{path.name}"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; {way_out}")
+    if sha256(path) != shipped_encoders().get(name):
+        raise ValueError(f"{path} is not the file that ships with the course (its SHA-256 differs); {way_out}")
+    return path
 
 
 def cache_dir() -> Path:
@@ -127,8 +150,8 @@ def write_aside(path: Path) -> Iterator[Path]:
         aside.chmod(0o644)
         aside.replace(path)
     except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror or error}; free some space or choose another folder "
-                      f"(--out FOLDER)") from error
+        raise OSError(f"cannot write {path}: {error.strerror or error}; free some space, close it where it is open, "
+                      f"or choose another folder (--out FOLDER)") from error
     finally:
         if aside is not None:
             aside.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Image sets: rendered shapes, torchvision's CIFAR and STL-10, and any folder or zip of images, behind one `load`."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -258,10 +259,11 @@ def _extract(archive: Path, folder: Path) -> None:
 def _load_folder(path: Path, split: str, size: int | None, seed: int, root: Path) -> ImageSet:
     files = list_files(path)
     parts, labels, classes, names = sort_out(path, [name for name, _ in files])
-    stamp = hashlib.sha256(repr((DECODER, str(path.resolve()), files)).encode()).hexdigest()[:16]
+    stamp = hashlib.sha256(repr((DECODER, files)).encode()).hexdigest()[:16]
     if size is None:
         size = usual_size(path, names)
-    cached = root / "folders" / f"{path.stem}-{size}px-{stamp}.safetensors"
+    place = f"{path.stem}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}-{size}px"
+    cached = root / "folders" / f"{place}-{stamp}.safetensors"
 
     def decode() -> tuple[dict[str, Tensor], dict[str, str]]:
         images, bad = decode_all(path, names, size)
@@ -270,6 +272,8 @@ def _load_folder(path: Path, split: str, size: int | None, seed: int, root: Path
             raise ValueError(f"none of the {len(names)} images in {path} could be read (first: {names[0]}, "
                              f"{bad[0]}); are they whole?")
         skipped = json.dumps([f"{names[index]} ({reason})" for index, reason in sorted(bad.items())])
+        for former in cached.parent.glob(f"{glob.escape(place)}-*.safetensors"):  # of the folder before it changed
+            former.unlink(missing_ok=True)
         return {"images": images[keep], "kept": keep}, {"skipped": skipped}
 
     tensors, metadata = _cached(cached, decode)

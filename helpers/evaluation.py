@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from helpers.data import ImageSet
 from helpers.metrics import knn_predict
-from helpers.runtime import pick_precision
+from helpers.runtime import HALF, pick_precision
 
 PROBE_STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # C of the logistic regression: larger is less regularised
 
@@ -36,7 +36,7 @@ def extract_features(encoder: nn.Module, images: Tensor, batch_size: int = 500) 
         batch_size: Images at a time.
     """
     device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
-    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(pick_precision(device))
+    half = HALF.get(pick_precision(device))
     modes = [(module, module.training) for module in encoder.modules()]
     encoder.eval()
     try:

@@ -160,10 +160,10 @@ def pairs_found(found: Pretrained, images: ImageSet, l2: bool = True, batches: i
     return sum(share) / len(share)
 
 
-def neighbors(encoder: nn.Module, bank: ImageSet, asked: ImageSet, questions: int = 6, count: int = 4) -> list[list]:
-    """Return the rows of the nearest `bank` images, by cosine similarity, of each of the first images asked for."""
+def neighbors(encoder: nn.Module, bank: ImageSet, asked: ImageSet, count: int = 4) -> list[list]:
+    """Return the rows of the nearest `bank` images, by cosine similarity, of each of the first six asked for."""
     first, second = (F.normalize(extract_features(encoder, images), dim=1)
-                     for images in (asked.images[:questions], bank.images))
+                     for images in (asked.images[:6], bank.images))
     return (first @ second.T).topk(count, dim=1).indices.tolist()
 
 
@@ -283,8 +283,9 @@ def _trained(cells: list[Cell], photos: str, workers: int):
         for future in as_completed(waiting):
             yield waiting[future], future.result()
     finally:  # also when it is interrupted: what is half done is dropped
+        processes = list(pool._processes.values())  # shutdown forgets them; workers do not heed Ctrl-C
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in list((pool._processes or {}).values()):
+        for process in processes:
             process.terminate()
 
 

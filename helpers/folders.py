@@ -1,9 +1,9 @@
 """Folders and zips of images as people have them: what is in them, what it means, and the pictures as bytes."""
 
 import io
-import os
 import warnings
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -40,9 +40,18 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(_IMAGE_ENDINGS)
 
 
-def split_folder(name: str) -> str | None:
-    """Return which split a folder of this name holds, or None."""
-    return _SPLIT_FOLDERS.get(name.lower())
+def unsplit(steps: list[tuple[str, ...]]) -> tuple[list[str | None], list[tuple[str, ...]]]:
+    """Return the split folder (or None) of each path, given by its steps, and the paths without it.
+
+    Folders named train, val and test are splits if there are no others, or if train holds folders itself: beside bus
+    and car, a plain train is a class.
+    """
+    outer = {step[0].lower() for step in steps if len(step) > 1}
+    deep = any(len(step) > 2 and step[0].lower() == "train" for step in steps)
+    if "train" not in outer or not (deep or outer <= _SPLIT_FOLDERS.keys()):
+        return [None] * len(steps), steps
+    parts = [_SPLIT_FOLDERS.get(step[0].lower()) if len(step) > 1 else None for step in steps]
+    return parts, [step[1:] if part else step for part, step in zip(parts, steps, strict=True)]
 
 
 def sort_out(path: Path, names: list[str]) -> tuple[list, list[int] | None, tuple[str, ...], list[str]]:
@@ -53,17 +62,13 @@ def sort_out(path: Path, names: list[str]) -> tuple[list, list[int] | None, tupl
     if not images:
         raise ValueError(f"none of the files in {path} is an image (first of {len(names)}: {names[0]}); images end in "
                          f"{' '.join(_IMAGE_ENDINGS)}")
-    steps = [PurePosixPath(name).parts for name in images]
-    while len({step[0] for step in steps}) == 1 and max(map(len, steps)) > 2:
-        steps = [step[1:] for step in steps]  # NAME/train/cat/1.jpg and data/cat/1.jpg: the outer folder says nothing
-    if any(len(step) > 1 for step in steps):  # images beside class folders belong to no class
-        steps, images = _keep(path, steps, images, lambda step: len(step) > 1, "outside the class folders")
-    parts: list = [None] * len(steps)
-    if "train" in {step[0].lower() for step in steps}:
-        steps, images = _keep(path, steps, images, lambda step: step[0].lower() in _SPLIT_FOLDERS,
-                              "outside train, val and test")
-        parts = [_SPLIT_FOLDERS[step[0].lower()] for step in steps]
-        steps = [step[1:] for step in steps]
+    parts, steps = unsplit(without_outer([PurePosixPath(name).parts for name in images]))
+    found = list(zip(parts, steps, images, strict=True))
+    if any(parts):
+        found = _keep(path, found, lambda part, _: part, "outside train, val and test")
+    if any(len(step) > 1 for _, step, _ in found):  # images beside class folders belong to no class
+        found = _keep(path, found, lambda _, step: len(step) > 1, "outside the class folders")
+    parts, steps, images = (list(column) for column in zip(*found, strict=True))
     classes = tuple(sorted({step[0] for step in steps if len(step) > 1}))
     if len(classes) < 2:  # one folder tells nothing apart
         return parts, None, (), images
@@ -71,11 +76,18 @@ def sort_out(path: Path, names: list[str]) -> tuple[list, list[int] | None, tupl
     return parts, [places[step[0]] for step in steps], classes, images
 
 
-def _keep(path: Path, steps: list[tuple], images: list[str], wanted, where: str) -> tuple[list[tuple], list[str]]:
-    kept = [(step, image) for step, image in zip(steps, images, strict=True) if wanted(step)]
-    if len(kept) < len(steps):
-        warnings.warn(f"{len(steps) - len(kept)} images in {path} lie {where} and are left out", stacklevel=6)
-    return [step for step, _ in kept], [image for _, image in kept]
+def without_outer(steps: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return paths without outer folders that all of them share, which say nothing: of data/cat/1.jpg, cat/1.jpg."""
+    while all(len(step) > 1 for step in steps) and len({step[0] for step in steps}) == 1 and max(map(len, steps)) > 2:
+        steps = [step[1:] for step in steps]
+    return steps
+
+
+def _keep(path: Path, found: list[tuple], wanted: Callable, where: str) -> list[tuple]:
+    kept = [entry for entry in found if wanted(*entry[:2])]
+    if len(kept) < len(found):
+        warnings.warn(f"{len(found) - len(kept)} images in {path} lie {where} and are left out", stacklevel=6)
+    return kept
 
 
 class _Reader:
@@ -115,7 +127,7 @@ def decode_all(path: Path, names: list[str], size: int) -> tuple[Tensor, dict[in
 
     blocks = [range(start, min(start + 256, len(names))) for start in range(0, len(names), 256)]
     with tqdm(desc=f"reading {path.name}", total=len(names), unit="image", disable=len(names) < 1000,
-              leave=False) as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+              leave=False) as bar, ThreadPoolExecutor() as pool:
         for done in pool.map(decode, blocks):
             bar.update(done)
     return torch.from_numpy(images), bad

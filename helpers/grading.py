@@ -113,7 +113,8 @@ def _graded(context, cells: list[str], own: str, seconds: float) -> tuple[dict[s
             except (EOFError, OSError):
                 process.join(2)
                 killed = process.exitcode is not None and process.exitcode < 0
-                return results, (f"stopped after {seconds:g} s" if late.is_set() else
+                limit = f"stopped after {seconds:g} s" if "ready" in results else f"did not start within {START:g} s"
+                return results, (limit if late.is_set() else
                                  f"its process ended early ({'killed' if killed else f'exit {process.exitcode}'})")
             except (ValueError, TypeError):
                 return results, "its process sent nonsense"

@@ -105,7 +105,8 @@ def _check(projections: Tensor, temperature: float, fewest: int = 4) -> None:
         raise ValueError(f"NT-Xent needs 2N projections in rows, N at least {fewest // 2} (two views of each image), "
                          f"but the shape is {tuple(projections.shape)}; stack all first views, then all second views")
     if not temperature > 0:
-        raise ValueError(f"the temperature must be above 0, not {temperature}; the paper's default is 0.5")
+        raise ValueError(f"the temperature must be above 0, not {temperature}; the best one in the paper's Table 5 is "
+                         f"0.1")
 
 
 class _GatherWithGradient(torch.autograd.Function):

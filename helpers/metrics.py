@@ -77,18 +77,18 @@ def spread(embeddings: Tensor) -> Tensor:
     return 1 - unit.mean(dim=0).square().sum()
 
 
-def mean_interval(values: list[float], level: float = 0.95) -> tuple[float, float]:
-    """Return (mean, half width of its interval) over seeds, by Student's t; the width of one run is nan."""
+def mean_interval(values: list[float]) -> tuple[float, float]:
+    """Return (mean, half width of its 95% interval) over seeds, by Student's t; the width of one run is nan."""
     values = np.asarray(values, float)
     if len(values) < 2:
         return float(values.mean()), math.nan
-    width = stats.t.ppf(0.5 + level / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    width = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
     return float(values.mean()), float(width)
 
 
-def proportion_interval(right: int, count: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the Wilson interval (low, high) of an accuracy of `right` out of `count` test images."""
-    z = stats.norm.ppf(0.5 + level / 2)
+def proportion_interval(right: int, count: int) -> tuple[float, float]:
+    """Return the 95% Wilson interval (low, high) of an accuracy of `right` out of `count` test images."""
+    z = stats.norm.ppf(0.975)
     center = (right + z * z / 2) / (count + z * z)
     width = z / (count + z * z) * math.sqrt(right * (count - right) / count + z * z / 4)
     return center - width, center + width

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from helpers.augmentations import Augment, Policy
 from helpers.data import ImageSet
 from helpers.evaluation import extract_features
-from helpers.runtime import pick_device, pick_precision
+from helpers.runtime import HALF, pick_device, pick_precision
 
 AUGMENTATIONS = {"gentle": Policy(crop_area=(0.5, 1.0), color_p=0, gray_p=0, blur_p=0),
                  "colour": Policy(crop_area=(0.5, 1.0), color_strength=0.5, blur_p=0)}
@@ -90,7 +90,7 @@ def train_all(encoder: nn.Module, head: nn.Module, train: ImageSet, val: ImageSe
               augment: str, steps: int | None, seed: int) -> float:
     """Train encoder and head in place on augmented images, and return what `train_steps` returns."""
     device = pick_device()
-    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(pick_precision(device))
+    half = HALF.get(pick_precision(device))
     views, net = augmentation(augment, train), nn.Sequential(encoder, head)
     net.to(device, memory_format=torch.channels_last)
     pixels = train.images.to(device)
@@ -114,7 +114,8 @@ def train_steps(net: nn.Module, groups: list[dict], logits: Callable[[Tensor, to
                 score: Callable[[], float], labels: Tensor, steps: int, seed: int, weight_decay: float = 1e-2) -> float:
     """Train, leave in `net` the weights of the step that was best on validation, and return the accuracy it had there.
 
-    AdamW, a short warm-up, a cosine to 0; it stops after 5 of its 15 looks at validation without a gain.
+    AdamW, a short warm-up, a cosine to 0; it stops at a look at validation that is worse than the best, if the last 5
+    of 15 brought no gain (a look as good as the best goes on).
 
     Args:
         net: What is trained.

@@ -12,7 +12,7 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
 from helpers.data import ImageSet
-from helpers.folders import decode_all, is_image, list_files, split_folder
+from helpers.folders import decode_all, is_image, list_files, unsplit, without_outer
 from helpers.settings import Settings
 from helpers.shapes import CLASSES, render_shapes
 from helpers.transfer import OPTIONS, compare
@@ -163,12 +163,9 @@ def find_copies(images: Tensor) -> set[int]:
 
 
 def _labels(names: list[str]) -> tuple[Tensor, tuple[str, ...]]:
-    steps = [PurePosixPath(name).parts for name in names]
-    while all(len(step) > 1 for step in steps) and len({step[0] for step in steps}) == 1 and max(map(len, steps)) > 2:
-        steps = [step[1:] for step in steps]  # data/cat/1.jpg: the outer folder says nothing
-    outer = {step[0] for step in steps if len(step) > 1}
-    if outer and all(map(split_folder, outer)):  # beside other folders, a folder named train is a class
-        steps = [step[1:] if len(step) > 1 else step for step in steps]
+    parts, steps = unsplit(without_outer([PurePosixPath(name).parts for name in names]))
+    if any(parts):  # what lies beside them is of no class
+        steps = [step if part else step[-1:] for part, step in zip(parts, steps, strict=True)]
     classes = tuple(sorted({step[0] for step in steps if len(step) > 1}))
     if len(classes) < 2:
         return torch.full((len(names),), -1), ()

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from helpers.artifacts import CHECKPOINTS, load_tensors, save_tensors, sha256
+from helpers.artifacts import load_tensors, save_tensors, shipped_file
 from helpers.augmentations import Augment, Policy, color_drop, gaussian_noise, rotate
 from helpers.data import ImageSet
 from helpers.models import TinyResNet
-from helpers.runtime import hardware, pick_device, pick_precision, versions
+from helpers.runtime import HALF, hardware, pick_device, pick_precision, versions
 
 TASKS = ("masked", "denoising", "colorization", "rotation", "jigsaw")
 ORDERS = tuple(itertools.permutations(range(4)))  # of the four tiles: place k of the puzzle shows tile ORDERS[i][k]
@@ -116,6 +116,11 @@ def make_task(task: str, images: Tensor, generator: torch.Generator | None = Non
         task: One of TASKS.
         images: Float (N, 3, H, W) in [0, 1].
         generator: Where the draws come from.
+
+    Returns:
+        inputs: Float (N, 3, H, W), for jigsaw the tiles (N, 4, 3, t, t).
+        target: The images, or for rotation and jigsaw the right answer, int64 (N,).
+        weight: (N, 1, H, W), 1 where a pixel counts, or (N, 1, 1, 1) where all do.
     """
     n, device, side = len(images), images.device, images.shape[2]
 
@@ -144,7 +149,12 @@ def make_task(task: str, images: Tensor, generator: torch.Generator | None = Non
 
 
 def task_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Return the mean squared error over the pixels that count, or the cross-entropy of an answer."""
+    """Return the mean squared error over the pixels that count, or the cross-entropy of an answer: a scalar.
+
+    Args:
+        output: The net's: as the target, or scores (N, answers).
+        target, weight: As `make_task` gives them.
+    """
     if target.dtype == torch.int64:
         return F.cross_entropy(output.float(), target)
     squared = (output.float() - target).square().mean(dim=1, keepdim=True)
@@ -188,7 +198,7 @@ def train_pretext(images: ImageSet, settings: PretextSettings, progress: bool = 
     """
     device = pick_device()
     precision = pick_precision(device)
-    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    half = HALF.get(precision)
     torch.manual_seed(settings.seed)
     net = PretextNet(settings.task).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True)
@@ -222,14 +232,12 @@ def load_pretext(task: str | Path) -> TrainedPretext:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not what was shipped.
+        ValueError: If it is not what was shipped, or no pretext network.
     """
-    path = CHECKPOINTS / f"pretext-{task}.safetensors" if task in TASKS else Path(task)
-    index = CHECKPOINTS / "index.json"
-    if path.parent == CHECKPOINTS and path.exists() and sha256(path) != json.loads(index.read_text()).get(path.stem):
-        raise ValueError(f"{path} is not the file that ships with the course (its SHA-256 differs); restore it, for "
-                         f"example with: git checkout -- data/checkpoints/{path.name}")
+    path = shipped_file(f"pretext-{task}") if task in TASKS else Path(task)
     tensors, metadata = load_tensors(path)
+    if "task" not in metadata:
+        raise ValueError(f"{path} holds no pretext network")
     net = PretextNet(metadata["task"])
     net.load_state_dict(tensors)
     return TrainedPretext(net.eval(), [], json.loads(metadata["card"]))

@@ -163,7 +163,7 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
             1)),
     "06": (
         Question("Your network and your images are small. What of a paper on ImageNet can you check at all?", (
-            ("Its accuracies.", "Other images, another network, a thousandth of the steps: which figure should be the "
+            ("Its accuracies.", "Other images, another network, a hundredth of the steps: which figure should be the "
              "same?"),
             ("Which of two settings is the better one.", "Yes: that claim can hold at any size, and can be tried at "
              "any."),

@@ -134,7 +134,7 @@ class Recorder(L.Callback):
         self.knn_every = self.log_every * max(1, round(rows / max(1, self.evaluations)))
 
     def card(self) -> dict:
-        """Return what belongs beside the weights: data, hardware, versions, minutes, and the last kNN accuracy."""
+        """Return what belongs beside the weights: data, hardware, versions, seconds, and the last kNN accuracy."""
         measured = [row["knn"] for row in self.history if row.get("knn") is not None]
         return {"data": self.name, "hardware": self.hardware, "versions": versions(),
                 "seconds": round(self._seconds(), 1), "val_knn": measured[-1] if measured else None}

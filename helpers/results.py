@@ -8,12 +8,12 @@ from helpers.metrics import mean_interval, proportion_interval
 
 
 def read_results(name: str | Path) -> list[dict[str, str]]:
-    """Return the rows of data/results/NAME.csv, or of a file by its path, every value as it is written.
+    """Return the rows of data/results/NAME.csv, or of another .csv file by its path, every value as it is written.
 
     Raises:
         FileNotFoundError: If there is no such table.
     """
-    path = name if isinstance(name, Path) else RESULTS / f"{name}.csv"
+    path = Path(name) if str(name).endswith(".csv") else RESULTS / f"{name}.csv"
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in RESULTS.glob("*.csv")))
         raise FileNotFoundError(f"there is no table {name!r} in data/results; there are {known}")

@@ -11,10 +11,12 @@ import time
 from importlib import metadata
 from pathlib import Path
 
+import joblib
 import numpy as np
 import torch
 
 PACKAGES = ("torch", "torchvision", "lightning", "numpy", "matplotlib", "scikit-learn", "ipywidgets", "jupyterlab")
+HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # what `torch.autocast` takes for a precision
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -52,10 +54,8 @@ def cpu_has_bfloat16() -> bool:
 
 
 def usable_cores() -> int:
-    """Return the number of CPU cores that this process may use, which in a container is fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return the number of CPU cores that this process may use: a container's share may be less than the machine."""
+    return joblib.cpu_count()
 
 
 def seed_everything(seed: int) -> None:
@@ -119,6 +119,8 @@ class Cost:
 
 
 def _forget_peak() -> bool:
+    if sys.platform != "linux":
+        return False
     try:
         ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back, or the block would take it for nothing
         Path("/proc/self/clear_refs").write_text("5")  # the peak is what is in use now

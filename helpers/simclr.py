@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from helpers.artifacts import CHECKPOINTS, load_tensors, save_tensors, sha256, sha256_of
+from helpers.artifacts import load_tensors, save_tensors, sha256_of, shipped_encoders, shipped_file
 from helpers.data import ImageSet
 from helpers.losses import nt_xent, nt_xent_across_ranks, nt_xent_in_blocks
 from helpers.models import ProjectionHead, build_encoder
@@ -183,14 +183,9 @@ def load_pretrained(name: str | Path) -> Pretrained:
         FileNotFoundError: If there is neither a shipped encoder nor a file of that name.
         ValueError: If the file is not one of this course's, or a shipped one is not what was shipped.
     """
-    index = CHECKPOINTS / "index.json"
-    shipped = json.loads(index.read_text()) if index.exists() else {}
-    path = Path(name)
+    path, shipped = Path(name), shipped_encoders()
     if str(name) in shipped:
-        path = CHECKPOINTS / f"{name}.safetensors"
-        if path.is_file() and sha256(path) != shipped[str(name)]:
-            raise ValueError(f"{path} is not the file that ships with the course (its SHA-256 differs); restore it, "
-                             f"for example with: git checkout -- data/checkpoints/{path.name}")
+        path = shipped_file(str(name))
     elif path.is_dir():
         path = path / "encoder.safetensors"
         if not path.exists():
@@ -246,9 +241,11 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
         ValueError: If there are fewer images than a batch takes, or what is to be resumed does not fit.
     """
     chosen, ranks = pick_device(device), devices * num_nodes
+    if len(images) < 2:
+        raise ValueError(f"at least 2 images are needed to compare, but there {'is 1' if len(images) else 'are none'}")
     if settings.batch_size > len(images):
         raise ValueError(f"a batch of {settings.batch_size} needs as many images, but there are {len(images)}; choose "
-                         f"--batch-size {2 ** int(math.log2(max(2, len(images))))} or less")
+                         f"--batch-size {2 ** int(math.log2(len(images)))} or less")
     if ranks < 1 or settings.batch_size % ranks or settings.batch_size // ranks < 2:
         raise ValueError(f"a batch of {settings.batch_size} cannot be shared by {devices} x {num_nodes} devices, at "
                          f"least 2 images and the same number each; change --batch-size or --devices")

@@ -46,11 +46,13 @@ def fill(text: str) -> str:
 
 
 def with_quiz(guide: str) -> str:
-    """Return the teacher's guide with the notebooks' questions and their right answers between its marks."""
+    """Return the teacher's guide with the notebooks' questions and answers between its marks, the right one ticked."""
     lines = []
     for notebook, questions in QUESTIONS.items():
         lines += [f"**Notebook {notebook}**", ""]
-        lines += [f"{k}. {each.text} *{each.answers[each.right][0]}*" for k, each in enumerate(questions, 1)]
+        for k, each in enumerate(questions, 1):
+            lines.append(f"{k}. {each.text}")
+            lines += [f"   - {answer}{' ✓' * reply.startswith('✓')}" for answer, reply in each.shown()]
         lines.append("")
     return with_block(guide, "quiz", "\n".join(lines))
 
@@ -63,11 +65,12 @@ def write_quiz() -> None:
         aside.write_text(text, "utf-8")
 
 
-def draw_figures(names: list[str] | None = None) -> None:
-    """Draw the figures of these names, or all of them, into slides/figures."""
-    for name in names or FIGURES:
+def draw_figures() -> None:
+    """Draw all figures into slides/figures."""
+    for name in FIGURES:
+        picture = draw(name)
         with write_aside(SLIDES / "figures" / f"{name}.png") as aside:
-            aside.write_bytes(draw(name))
+            aside.write_bytes(picture)
 
 
 def build(deck: Path) -> None:
@@ -79,15 +82,16 @@ def build(deck: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / deck.name
         shutil.copytree(SLIDES / "figures", Path(folder) / "figures")
-        source.write_text(fill(deck.read_text()))
+        source.write_text(fill(deck.read_text("utf-8")), "utf-8")
         options = ["--theme-set", str(SLIDES / "theme.css"), "--allow-local-files", "--html", "false"]
         _marp([str(source), "-o", str(source.with_suffix(".html")), *options])
         _marp([str(source), "-o", str(source.with_suffix(".pdf")), "--pdf", "--pdf-notes", *options])
-        page = PICTURE.sub(lambda found: _data(Path(folder) / found[0]), source.with_suffix(".html").read_text())
+        page = PICTURE.sub(lambda found: _data(Path(folder) / found[0]), source.with_suffix(".html").read_text("utf-8"))
+        pdf = source.with_suffix(".pdf").read_bytes()
         with write_aside(deck.with_suffix(".html")) as aside:
-            aside.write_text(page)
+            aside.write_text(page, "utf-8")
         with write_aside(deck.with_suffix(".pdf")) as aside:
-            aside.write_bytes(source.with_suffix(".pdf").read_bytes())
+            aside.write_bytes(pdf)
 
 
 def _data(picture: Path) -> str:

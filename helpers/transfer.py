@@ -165,9 +165,9 @@ def train_last_layers(encoder: nn.Module, train: ImageSet, val: ImageSet, *, hid
     """
     _check(train, val)
     before, device, moves = fingerprint(encoder), pick_device(), encoder_mode == "train"
+    frozen = _frozen(encoder)
     with Cost(device) as cost:
         torch.manual_seed(seed)
-        frozen = _frozen(encoder)
         known, asked = features or [extract_features(frozen, part.images) for part in (train, val)]
         check_finite(known, asked)
         head = make_head(known, len(train.classes), hidden).to(device)

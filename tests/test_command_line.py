@@ -171,6 +171,15 @@ sys.exit(main(["doctor"]))
     assert done.stderr == ""
 
 
+def test_a_forgotten_environment_is_told_in_a_line():
+    program = "import sys; sys.modules['torch'] = None; from helpers.__main__ import main; sys.exit(main(['train']))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
+                          env=os.environ | {"PYTHONPATH": "."})
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "python -m helpers doctor" in done.stderr
+
+
 def test_a_word_that_is_no_number_is_one_line(capsys):
     with pytest.raises(SystemExit) as done:
         main(["train", "--batch-size", "many"])

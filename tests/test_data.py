@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from helpers.artifacts import cache_dir
 from helpers.data import load, sample_photos
 
 
@@ -127,6 +128,22 @@ def test_stray_images_and_folders_mix_nothing_up(tmp_path):
     assert (test.images[:, 2] == 99).all()
 
 
+def test_plain_test_images_beside_classes_to_learn_from(tmp_path):
+    for index in range(8):
+        write(tmp_path / "pets" / "train" / "cat" / f"{index}.png", (index, 0, 0))
+        write(tmp_path / "pets" / "train" / "dog" / f"{index}.png", (index, 0, 9))
+        write(tmp_path / "pets" / "test" / f"{index}.png", (index, 0, 99))
+    with pytest.warns(UserWarning, match="8 images .* outside the class folders"):
+        assert load(str(tmp_path / "pets")).classes == ("cat", "dog")
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    for name in ("bus", "car", "train"):
+        for index in range(8):
+            write(tmp_path / "vehicles" / name / f"{index}.png", (index, 0, len(name)))
+    assert load(str(tmp_path / "vehicles")).classes == ("bus", "car", "train")
+
+
 def test_a_zip_of_one_folder_of_plain_images_has_no_labels(tmp_path):
     for index in range(9):
         write(tmp_path / "holiday" / f"{index}.png", (index, 0, 0))
@@ -186,12 +203,15 @@ def test_unreadable_files_are_counted_named_and_left_out(folder):
 
 
 def test_a_changed_folder_is_read_again(folder):
+    folder = folder.rename(folder.parent / "changing")
+
     def count():
         return sum(len(load(str(folder), split)) for split in ("train", "val", "test"))
 
     assert count() == 24
     write(folder / "red" / "new.png", (1, 2, 3))
     assert count() == 25
+    assert len(list(cache_dir().glob("folders/changing-*"))) == 1, "what was decoded before goes"
 
 
 def make_empty(path):

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import multiprocessing
 from dataclasses import replace
 
 import pytest
@@ -130,6 +131,20 @@ def test_workers_find_what_one_process_finds(monkeypatch):
     torch.set_num_threads(threads)
     scores = ("n", "knn", "probe", "pairs_found")
     assert [[row[name] for name in scores] for row in rows] == [[row[name] for name in scores] for row in here]
+
+
+def test_workers_end_with_what_was_asked_for():
+    """As after Ctrl-C: nobody waits for the runs that were begun."""
+    cells = [Cell("shapes", {"n": str(n)}, replace(TINY, seed=n, epochs=1.0 if n == 0 else 10_000.0), images=64)
+             for n in range(2)]
+    found = findings._trained(cells, "cifar10", 2)
+    assert next(found)[0] == cells[0]
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    found.close()
+    for worker in workers:
+        worker.join(10)
+        assert not worker.is_alive()
 
 
 def test_a_cell_of_knowledge_asks_its_own_question_of_pixels_h_and_z(tiny_study, monkeypatch):
@@ -426,9 +441,11 @@ def _our_name(name: str) -> str:
     return f"{epochs} epoch" if epochs == 1 else f"{epochs} epochs"
 
 
-def test_there_are_no_curves_of_a_map():
-    with pytest.raises(ValueError, match="no curves of 'composition'"):
-        panels("composition", [])
+def test_there_are_no_curves_of_what_is_asked():
+    with pytest.raises(ValueError, match="no curves of 'knowledge'"):
+        panels("knowledge", [])
+    shown, *_ = panels("composition", made_rows("composition"))
+    assert [place for place, *_ in shown["shapes, here"]["colour first"]][2:4] == ["colour", "Sobel"]
 
 
 def test_a_guess_is_kept_and_met_by_the_result(tmp_path, monkeypatch):

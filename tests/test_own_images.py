@@ -118,6 +118,12 @@ def test_a_class_may_be_called_train(tmp_path):
         photo(k).save(tmp_path / kind / "1.png")
     assert open_images(tmp_path).classes == ("bus", "car", "train")
     assert (open_images(tmp_path).labels >= 0).all()
+    (tmp_path / "train" / "a").mkdir()
+    photo(3).save(tmp_path / "train" / "a" / "1.png")  # it holds a folder: so it is a split, and the rest of no class
+    (tmp_path / "train" / "b").mkdir()
+    photo(4).save(tmp_path / "train" / "b" / "1.png")
+    assert open_images(tmp_path).classes == ("a", "b")
+    assert (open_images(tmp_path).labels >= 0).sum() == 2
 
 
 def test_a_path_is_taken_as_it_is_pasted(tmp_path):
@@ -258,6 +264,8 @@ def test_another_name_keeps_the_labels_and_another_class_the_choice(own, tmp_pat
     assert again.labels().tolist() == labels
     again.names.value = "Katzen, Vögel, Fische"  # as many: the second is called Vögel from now on
     assert again.labels().tolist() == labels
+    again.names.value = "Vögel, Katzen, Fische"  # another order, not other names
+    assert [again._label(row) for row in range(20)] == [("Katzen", "Vögel")[k] for k in labels]
     again.names.value = "Smith, J; Doe"
     assert again.classes == ("Smith, J", "Doe")
     assert again.names.value == "Smith, J; Doe"

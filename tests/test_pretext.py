@@ -110,11 +110,13 @@ def test_every_task_can_be_learned_repeated_and_kept(task, tmp_path):
 def test_an_unknown_task_and_a_changed_file_are_named(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="unknown task 'inpainting'"):
         PretextNet("inpainting")
-    monkeypatch.setattr("helpers.pretext.CHECKPOINTS", tmp_path)
+    monkeypatch.setattr("helpers.artifacts.CHECKPOINTS", tmp_path)
     (tmp_path / "index.json").write_text("{}")
     (tmp_path / "pretext-masked.safetensors").write_bytes((CHECKPOINTS / "pretext-masked.safetensors").read_bytes())
     with pytest.raises(ValueError, match="not the file that ships"):
         load_pretext("masked")
+    with pytest.raises(ValueError, match="holds no pretext network"):
+        load_pretext(CHECKPOINTS / "shapes-tiny.safetensors")
 
 
 def test_shipped_networks_know_something_of_photos_that_they_never_saw():

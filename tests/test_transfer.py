@@ -292,6 +292,14 @@ def test_a_map_keeps_groups_together(method):
     assert (labels[nearest] == labels).float().mean() > 0.95
 
 
+def test_cost_has_no_memory_where_the_system_does_not_tell_it(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with Cost() as cost:
+        pass
+    assert cost.seconds >= 0
+    assert math.isnan(cost.mebibytes)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is told on Linux and on GPUs only")
 def test_cost_tells_the_peak_and_not_what_is_left():
     with Cost() as cost:

@@ -72,9 +72,8 @@ class _Quiet(threading.Thread):
 @contextmanager
 def _as_it_was():
     """Seed every source of randomness for the block, and leave what a function may have set as it was before."""
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.get_default_dtype(), Path.cwd()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    before = random.getstate(), np.random.get_state(), torch.get_default_dtype(), Path.cwd()
+    with warnings.catch_warnings(action="ignore"), torch.random.fork_rng():
         random.seed(0)
         np.random.seed(0)
         torch.manual_seed(0)
@@ -84,6 +83,5 @@ def _as_it_was():
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])
-            torch.set_rng_state(before[2])
-            torch.set_default_dtype(before[3])
-            os.chdir(before[4])
+            torch.set_default_dtype(before[2])
+            os.chdir(before[3])

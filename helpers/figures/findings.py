@@ -30,11 +30,12 @@ SHORT = {
     "pairs with colour beat pairs without": "pairs with colour over those without",
     "SimCLR gains from strength 1/8 to 1": "SimCLR gains, s ⅛ to 1",
     "supervised training loses from strength 1/8 to 1": "supervised loses, s ⅛ to 1",
+    "SimCLR gains more from strength than supervised training does": "SimCLR gains more than supervised",
     "SimCLR gains from blur on top": "SimCLR gains from blur",
     "a nonlinear head beats a linear one": "nonlinear over linear",
     "a nonlinear head beats none": "nonlinear over none",
     "with a nonlinear head, h beats z": "h over z",
-    "z of 512 numbers or of 32: hardly matters": "z of 512 or 32: hardly matters",
+    "z of 512 numbers or of 32: hardly matters": "z of 512 or 32: within 2 points",
     "the largest batch beats the smallest, shortest training": "largest batch over smallest",
     "that lead shrinks from the shortest training to the longest": "… and that lead shrinks",
     "the longest training beats the shortest, largest batch": "longest over shortest",
@@ -53,13 +54,14 @@ def two_stages() -> bytes:
     """Pretraining once without labels, then one encoder for several tasks with few labels each."""
     canvas, shapes, photos = Canvas(WIDTH, 400), load("shapes", "train", limit=40), sample_photos(64)
     for k in range(20):
-        canvas.image(shapes.images[k], 16 + 52 * (k % 5), 96 + 52 * (k // 5), 46)
+        image = photos.images[k // 3 % len(photos.images)] if k % 3 == 1 else shapes.images[k]
+        canvas.image(image, 16 + 52 * (k % 5), 96 + 52 * (k // 5), 46)
     canvas.text(144, 330, "many images, no labels", 22, anchor="mm")
     canvas.arrow(290, 200, 356, 200, OTHER, 4)
     canvas.polygon([(370, 110), (520, 150), (520, 250), (370, 290)], CHOSEN, TEXT, 2)
     canvas.text(445, 200, "f", 52, TEXT, "mm", bold=True)
-    canvas.text(445, 60, "trained once", 24, TEXT, "mm", bold=True)
-    tasks = {"four shapes": shapes.images[20:23], "temple, flower?": photos.images[[0, 3, 1]], "your own task": None}
+    canvas.text(300, 36, "unsupervised pretraining, task-agnostic", 24, TEXT, "mm", bold=True)
+    tasks = {"which shape?": shapes.images[20:23], "temple, flower?": photos.images[[0, 3, 1]], "your own task": None}
     for row, (task, images) in enumerate(tasks.items()):
         y = 70 + 110 * row
         canvas.arrow(532, 200, 582, y + 30, OTHER, 4)
@@ -70,7 +72,7 @@ def two_stages() -> bytes:
             else:
                 canvas.image(images[k], 594 + 68 * k, y, 60, frame=VIEW_A, line=4)
         canvas.text(802, y + 30, task, 20)
-    canvas.text(696, 36, "a few labels each", 24, TEXT, "mm", bold=True)
+    canvas.text(760, 22, "supervised fine-tuning, task-specific", 24, TEXT, "mm", bold=True)
     return canvas.png()
 
 

@@ -209,7 +209,7 @@ def option(number: int) -> bytes:
 def _matrix_explorer(epoch: int) -> bytes:
     explorer = MatrixExplorer()
     explorer.epoch.value = epoch
-    return explorer_picture(explorer)
+    return explorer_picture(explorer, width=510, height=525)
 
 
 FIGURES = {

@@ -5,6 +5,7 @@ import math
 
 import torch
 
+from helpers.agreement import TITLES
 from helpers.data import load, sample_photos
 from helpers.metrics import mean_interval
 from helpers.plotting import CHOSEN, VIEW_A, VIEW_B
@@ -13,7 +14,6 @@ from helpers.settings import TRANSFORMS, settings_for, view_maker
 from helpers.widgets.canvas import Canvas
 from helpers.widgets.explorer import Explorer, button, dropdown, shared, slider
 
-NAMES = {"color": "colour", "sobel": "Sobel"}
 SIDE = 50  # of a cell
 
 
@@ -28,7 +28,7 @@ class CompositionExplorer(Explorer):
     def __init__(self, rows: list[dict] | None = None):
         self.rows = read_results("findings_composition") if rows is None else rows
         self.seed = 0
-        names = [(NAMES.get(name, name), name) for name in TRANSFORMS]
+        names = [(TITLES.get(name, name), name) for name in TRANSFORMS]
         sources = list(dict.fromkeys(row["data"] for row in self.rows))
         self.data = dropdown("learned from", sources, sources[-1], width=200, label=90)
         self.first = dropdown("first", names, "crop", width=165, label=45)
@@ -55,7 +55,7 @@ class CompositionExplorer(Explorer):
         self._neighbors(canvas, pair, image)
         mean, width = scores[pair]
         order = sorted(scores, key=lambda each: -scores[each][0])
-        both = [NAMES.get(each, each) for each in pair]
+        both = [TITLES.get(each, each) for each in pair]
         name = " then ".join(both) if pair[0] != pair[1] else f"{both[0]} alone"
         alone = ", ".join(f"{title} alone {scores[each, each][0]:.1%}" for title, each in zip(both, pair, strict=True))
         compared = f" ({alone})" if pair[0] != pair[1] else ""
@@ -69,8 +69,8 @@ class CompositionExplorer(Explorer):
         canvas.text(left + 3.5 * SIDE, 12, "second transform", 15, "#555555", "mm")
         canvas.text(left - 8, 40, "first", 15, "#555555", "rm")
         for k, name in enumerate(TRANSFORMS):
-            canvas.text(left + (k + 0.5) * SIDE, 40, NAMES.get(name, name), 13, anchor="mm", bold=name == pair[1])
-            canvas.text(left - 8, top + (k + 0.5) * SIDE, NAMES.get(name, name), 15, anchor="rm", bold=name == pair[0])
+            canvas.text(left + (k + 0.5) * SIDE, 40, TITLES.get(name, name), 13, anchor="mm", bold=name == pair[1])
+            canvas.text(left - 8, top + (k + 0.5) * SIDE, TITLES.get(name, name), 15, anchor="rm", bold=name == pair[0])
         for row, first in enumerate(TRANSFORMS):
             for column, second in enumerate(TRANSFORMS):
                 mean, _ = scores[first, second]
@@ -81,7 +81,7 @@ class CompositionExplorer(Explorer):
                 canvas.text(x + SIDE / 2, y + SIDE / 2, f"{100 * mean:.0f}", 16, ink, "mm", bold=first == second)
         at = TRANSFORMS.index(pair[1]), TRANSFORMS.index(pair[0])
         canvas.rectangle(left + at[0] * SIDE - 2, top + at[1] * SIDE - 2, SIDE + 4, SIDE + 4, None, CHOSEN, 4)
-        canvas.text(8, top + 7 * SIDE + 16, "linear probe, % of test images, mean over seeds (bold: one alone)", 14,
+        canvas.text(8, top + 7 * SIDE + 16, "linear probe, % of test images, mean of seeds (bold: one alone)", 14,
                     "#555555")
 
     def _views(self, canvas: Canvas, pair: tuple[str, str]) -> int:

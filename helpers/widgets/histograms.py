@@ -61,16 +61,16 @@ class HistogramExplorer(Explorer):
             for view, color in ((row, VIEW_A), (row + IMAGES, VIEW_B)):
                 x = 12 if view < IMAGES else 142
                 canvas.image(views[view], x, y, 112, frame=color)
-                canvas.text(x + 56, y + 130, f"image {row + 1}, crop {1 if view < IMAGES else 2}", 14, anchor="mm")
+                canvas.text(x + 56, y + 130, f"image {row + 1}, crop {1 if view < IMAGES else 2}", 15, anchor="mm")
             x, base, width = 300, y + 66, 360 / BINS
             for view, color, way in ((row, VIEW_A, -1), (row + IMAGES, VIEW_B, 1)):
                 for k, value in enumerate(histograms[view].tolist()):
                     height = 62 * value / highest
                     canvas.rectangle(x + k * width, base - height if way < 0 else base, width - 1, height, color)
-                canvas.text(x + 356, base + way * 52, f"crop {1 if way < 0 else 2}", 14, "#555555", "rm")
+                canvas.text(x + 366, base + way * 32, f"crop {1 if way < 0 else 2}", 15, "#555555")
             canvas.line([(x, base), (x + 360, base)], OTHER, 1.5)
-            canvas.text(x, base + 74, "dark", 14, "#555555")
-            canvas.text(x + 360, base + 74, "bright", 14, "#555555", "rm")
+            canvas.text(x, base + 74, "dark", 15, "#555555")
+            canvas.text(x + 360, base + 74, "bright", 15, "#555555", "rm")
         canvas.text(480, 12, "how many pixels of each brightness: crop 1 up, crop 2 down", 15, "#555555", "mm")
         share = found / (2 * IMAGES)
         canvas.text(720, 60, "pairs found among", 18)

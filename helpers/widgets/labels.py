@@ -110,7 +110,7 @@ class LabelBoard:
             self.names.value = _joined(old)  # one class tells nothing apart
             return
         chosen = self.current.value
-        if len(names) == len(old):  # other names for the same classes: their labels stay
+        if len(names) == len(old) and set(names) != set(old):  # other names for the same classes: their labels stay
             new = dict(zip(old, names, strict=True))
             self.clicks = {image: new.get(label, label) for image, label in self.clicks.items()}
             self.folders, chosen = [new.get(name, name) for name in self.folders], new[chosen]

@@ -34,7 +34,7 @@ def recommend(rows: list[dict]) -> tuple[str, list[str]]:
     def better(first: str, second: str) -> bool:
         mean, width = mean_interval([scores[first][seed] - score for seed, score in scores[second].items()
                                      if seed in scores[first]])
-        return mean - width > 0  # of one seed the width is nan
+        return width > 1e-9 and mean - width > 0  # of one seed the width is nan; of equal differences it tells nothing
 
     alike = [option for option in scores if not any(better(other, option) for other in scores if other != option)]
     alike.sort(key=lambda option: -mean_interval(list(scores[option].values()))[0])

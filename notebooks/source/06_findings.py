@@ -17,10 +17,10 @@
 #
 # | | the paper | here |
 # |---|---|---|
-# | images | ImageNet: 1.28 million, 224 pixels | 10,000 photos of CIFAR-10, or 10,000 rendered shapes, 32 pixels |
+# | images | ImageNet: 1.28 million, 224 pixels | 10,000 photos of CIFAR-10, or 9,900 rendered shapes (4,000 for batches), 32 pixels |
 # | encoder | ResNet-50, 24 million parameters | a small residual network, 0.95 million |
 # | one run | 100 epochs, batch 4,096 | 1 to 8 epochs, batch 32 to 256 |
-# | each cell | one run | a run for each seed |
+# | each cell | one run, where it says so | a run for each seed: the next table counts them |
 #
 # The tables ship with the course: every row is a run, with all its settings. Every study is a grid of such runs.
 
@@ -44,8 +44,11 @@ Markdown("\n".join(lines))
 #
 # * it lies above 0: we **agree**;
 # * it lies below 0: we **disagree**;
-# * it holds 0: **undecided**. With three seeds an interval is wide, so this comes often, and it means just that: we cannot tell. (One
-#   seed has no interval, and decides nothing.)
+# * it contains 0: **undecided**. With three seeds an interval is wide, so this comes often, and it means just that: we cannot tell.
+#   (One seed has no interval, and decides nothing.)
+#
+# Where the paper says that something *hardly matters*, we agree if the whole interval lies within 2 points of 0, and disagree if it
+# lies outside.
 #
 # The order of a whole grid is compared by its **rank correlation** with the paper's: 1 if our cells come in the same order, 0 if they
 # have nothing to do with each other. It has to lie above what random orders reach by luck; for the order of four cells even 1 would
@@ -55,7 +58,7 @@ Markdown("\n".join(lines))
 # ### Exercise 1 · Say who is right
 #
 # Write the rule for differences. `t` is the factor of Student's distribution for so many values (4.3 for three): the half width of
-# the interval is `t` times the standard error of the mean. Stuck? `hint("verdict")` in a cell of your own helps a step further.
+# the interval is `t` times the standard error of the mean (standard deviation, with n − 1, over the root of n). Stuck? `hint("verdict")` in a cell of your own helps a step further.
 
 
 # %%
@@ -150,20 +153,17 @@ Markdown(verdicts_table(judge("composition", tables["composition"])))
 
 # %% [markdown]
 # **A point of your own.** `rerun` trains one cell of a study on shapes, with a seed that the table does not hold. The star
-# is your run; the bars are 95% intervals over the table's seeds.
+# is your run; the bars are 95% intervals over the table's seeds (one seed has none).
 
 # %%
+from helpers.agreement import panels
 from helpers.findings import rerun
 from helpers.plotting import draw_curves
-from helpers.results import curves
 from helpers.widgets.picture import picture
 
 mine = rerun("composition", seed=3, first="crop", second="color")
-panel = {title: curves(tables["composition"], "second", "first", data="shapes", first=name)[name]
-         for name, title in (("crop", "crop first"), ("color", "colour first"))}
-title = "shapes, here"
-picture(draw_curves({title: panel}, "the second transform", "linear probe, test accuracy (%)",
-                    {title: ("color", 100 * mine["probe"])}, inch=8),
+star = {"shapes, here": ("colour", 100 * mine["probe"])}
+picture(draw_curves(*panels("composition", tables["composition"]), star, inch=8),
         "Two curves over the second transform, one for crop first and one for colour first; a star marks the new run.")
 
 # %% [markdown]
@@ -178,8 +178,6 @@ strong = Prediction("strength", "Stronger colour jitter helps SimCLR on ImageNet
 strong
 
 # %%
-from helpers.agreement import panels
-
 mine = rerun("color", seed=3, objective="contrastive", strength="1/2")
 print(strong.reveal("hurts (on ImageNet: from 77.0% down to 75.7%)"))
 picture(draw_curves(*panels("color", tables["color"]), {"shapes, here": ("1/2", 100 * mine["probe"])}),
@@ -193,15 +191,15 @@ Markdown(verdicts_table(judge("color", tables["color"])))
 # than supervised training does, on photos and on shapes. **What cannot be told here:** that SimCLR itself gains from 1/8 to 1, or from
 # blur. Its curve rises up to 1/2, then falls.
 #
-# Why? A strong jitter asks more of the network, and our runs end before it has paid. The recipe around it was chosen with 1/2, too.
-# And blur takes away what little there is to see in 32 pixels.
+# Why? A guess: a strong jitter asks more of the network, and our runs end before it has paid. For photos, the recipe around it was
+# chosen with 1/2, too. And blur may take away what little there is to see in 32 pixels.
 
 # %% [markdown]
 # ## 3. Finding 2: a head that is thrown away
 #
 # The loss is taken at $z = g(h)$, and then $g$ is thrown away. Figure 8 of the paper compares no head at all ($z = h$), a linear one and
 # a nonlinear one; the probe reads $h$. Its text says: nonlinear beats linear by 3 points and none by more than 10; $h$ is more than 10
-# points better than $z$; how long $z$ is hardly matters.
+# points better than $z$; how long $z$ is hardly matters. (The figure shows a $z$ of 128 numbers, the table the mean over 32, 128 and 512.)
 
 # %%
 thrown = Prediction("head", "With a nonlinear head, here on photos: how much better does the probe do on h than on z?", (
@@ -225,15 +223,16 @@ Markdown(verdicts_table(judge("head", tables["head"])))
 # **What does not:** a nonlinear head cannot be told from a linear one, neither on photos nor on shapes. On shapes it is clearly worse than
 # none, and there a $z$ of 32 numbers is clearly too short.
 #
-# Why? A guess: a head pays once the loss has begun to make blind what it is taken at. After a few epochs that has hardly begun, and a
-# head is one more thing to train. There is a catch in "none", too: there $z$ is $h$, and longer than any $z$ of 128.
+# Why? A guess: a head pays once the loss has begun to blind the layer at which it is taken. After a few epochs that has hardly begun,
+# and a head is one more thing to train. There is a catch in "none", too: there $z$ is $h$, and longer than any $z$ of 128.
 
 # %% [markdown]
 # ### What is lost between h and z?
 #
 # The paper's Table 3: a small network is asked what was *done* to an image, and may read only $h$, or only $z$. (Colour or grey? Turned by
-# which quarter? With noise or without? Through a Sobel filter or not?) The head may drop such things, since the loss asks for what
-# two views have in common.
+# which quarter? With noise, which the paper calls *corrupted*, or without? Through a Sobel filter or not?) The head may drop such
+# things, since the loss asks for what two views have in common. (Of colour or grey, guessing brings 80% there, where one image in five
+# is grey, and 50% here, where every second one is.)
 
 # %%
 from helpers.agreement import TABLE_3
@@ -250,9 +249,11 @@ Markdown(results_table(asked, {"question": "question", "data": "learned from", "
     f"{question} {' / '.join(f'{value:g}' for value in values)}" for question, values in TABLE_3.items()))
 
 # %% [markdown]
-# In the mean, $h$ knows more than $z$ about each of the four questions, as in the paper: what was done to an image is no help in finding
-# its partner, and the head drops it. (Two seeds make wide intervals: half of these differences are undecided.) But not down to guessing, as the paper's does with turns: here, on photos, much of it is left. And look at the pixels: whether an
-# image is grey, a small network tells better from them than from $h$.
+# **What agrees:** $h$ knows more than $z$ about each of the four questions, on photos and on shapes: what was done to an image is no
+# help in finding its partner, and the head drops it.
+#
+# **What does not:** the head does not drop it down to guessing, as the paper's does with turns; here, on photos, much of it is left.
+# And look at the pixels: whether a shape is grey, a small network tells better from them than from $h$.
 #
 # Of a rendered shape we know everything it was made from. So here we can ask for it: in which quarter of its range is the hue, the
 # angle, the size, the place from left to right, the hue of the ground? (Guessing gives 25%; of the ten classes, 10%.)
@@ -267,13 +268,13 @@ Markdown(results_table(factors, {"question": "factor", "guess": "guess"}, {"pixe
 # %% [markdown]
 # The two hues are read best from the pixels, worse from $h$, worst from $z$: the views change colours, so nothing asks for them. Angle and size
 # are read better from $h$ than from the pixels: the outline is what the encoder looks at. And every factor is read worse from $z$ than
-# from $h$. That is what the head is thrown away for.
+# from $h$ in the mean (for angle and size, three seeds cannot tell). That is what the head is thrown away for.
 
 # %% [markdown]
 # ## 4. Finding 3: large batches, long training
 #
-# A larger batch holds more negatives; a longer training shows more of them over time. In the paper (Figure 9) the large batch is far
-# ahead while training is short, and the lead nearly vanishes when it is long. The learning rate has to follow the batch: in
+# A larger batch holds more negatives; a longer training shows more of them over time. In the paper (Figure 9, Table B.1) the large
+# batch is far ahead while training is short, and a third of the lead is left when it is long. The learning rate has to follow the batch: in
 # proportion to it (**linear** scaling) or to its **root**.
 #
 # One thing to keep in mind: in the same number of epochs, a batch twice as large takes half as many steps.
@@ -301,7 +302,8 @@ Markdown(verdicts_table(lines))
 # larger batch hurts on photos, too. That task has no negatives, so what the batch costs there is steps; that SimCLR on photos pays
 # nothing may be what more negatives give back.
 #
-# And keep the sizes in mind: the paper's smallest batch is our largest.
+# And keep the sizes in mind: the paper's smallest batch is our largest. (Its figures in the table are those of 256 to 2,048, the same
+# steps of two as ours.)
 
 # %% [markdown]
 # ## 5. Temperature: the task solved best is not the feature learned best
@@ -351,8 +353,9 @@ Markdown("\n".join(lines))
 # A table of numbers looks like a fact about a method. Each of these depends on more than its title says:
 #
 # * **The recipe around the knob.** Every study turns one knob and leaves the rest as it is. That rest was chosen with the knob in
-#   one place: τ 0.1, strength 1/2, a nonlinear head, batches of 128. This place has the home advantage, here as in any such table.
-# * **The length.** Our runs take some hundred steps, the paper's tens of thousands. What needs long training to show cannot show here.
+#   one place: for photos τ 0.1, strength 1/2, a nonlinear head, batches of 128. That setting has the home advantage, here as in any
+#   such table.
+# * **The length.** Our runs take a few hundred steps, 2,500 at most, the paper's tens of thousands. What needs long training to show cannot show here.
 # * **The images.** At 32 pixels a blur leaves little, and half a crop is 16 pixels wide. A shape is told by its outline, so what
 #   lays bare the outline is worth more there than on any photo. The photos were re-compressed as JPEG.
 # * **The yardstick.** A linear probe with all labels of the 10,000 images is not kNN, and neither is your task. See the last column.

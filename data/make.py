@@ -137,7 +137,7 @@ def with_results(readme: str) -> str:
     few = card["test"][0]
     photos = "CIFAR-10 (JPEG)"
     last = max(k for k, row in enumerate(rows) if row["data"] == photos)
-    rows.insert(last + 1, {"data": photos, "condition": "SimCLR, two hours (`cifar10-tiny`)",
+    rows.insert(last + 1, {"data": photos, "condition": "SimCLR, two hours and a larger network (`cifar10-tiny`)",
                            "knn": few["knn"], "probe": few["probe"], "minutes": card["seconds"] / 60,
                            "test_images": card["test_images"]})
     table = results_table(rows, {"data": "images", "condition": "representation"},

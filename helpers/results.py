@@ -52,7 +52,8 @@ def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[
         cells = [*key]
         for name in columns:
             values = [float(row[name]) for row in group if row[name] != ""]
-            cells.append(_cell(values, int(group[0].get("test_images") or 0)) if values else "")
+            tested = 0 if name == "pairs_found" else int(group[0].get("test_images") or 0)  # it is of a training batch
+            cells.append(_cell(values, tested) if values else "")
         for name in costs:
             values = [float(row[name]) for row in group if row[name] not in ("", "nan")]
             cells.append(f"{sum(values) / len(values):,.{0 if max(values) >= 10 else 1}f}" if values else "")

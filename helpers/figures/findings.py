@@ -60,10 +60,13 @@ def two_stages() -> bytes:
     canvas.arrow(290, 200, 356, 200, OTHER, 4)
     canvas.polygon([(370, 110), (520, 150), (520, 250), (370, 290)], CHOSEN, TEXT, 2)
     canvas.text(445, 200, "f", 52, TEXT, "mm", bold=True)
-    canvas.text(300, 36, "unsupervised pretraining, task-agnostic", 24, TEXT, "mm", bold=True)
-    tasks = {"which shape?": shapes.images[20:23], "temple, flower?": photos.images[[0, 3, 1]], "your own task": None}
+    for x, title, kind in ((230, "unsupervised pretraining", "task-agnostic"),
+                           (760, "supervised fine-tuning", "task-specific")):
+        canvas.text(x, 18, title, 24, TEXT, "mm", bold=True)
+        canvas.text(x, 50, kind, 24, TEXT, "mm")
+    tasks = {"which shape?": shapes.images[20:23], "which photo?": photos.images[[0, 3, 1]], "your own task": None}
     for row, (task, images) in enumerate(tasks.items()):
-        y = 70 + 110 * row
+        y = 92 + 106 * row
         canvas.arrow(532, 200, 582, y + 30, OTHER, 4)
         for k in range(3):
             if images is None:
@@ -72,7 +75,6 @@ def two_stages() -> bytes:
             else:
                 canvas.image(images[k], 594 + 68 * k, y, 60, frame=VIEW_A, line=4)
         canvas.text(802, y + 30, task, 20)
-    canvas.text(760, 22, "supervised fine-tuning, task-specific", 24, TEXT, "mm", bold=True)
     return canvas.png()
 
 

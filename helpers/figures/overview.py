@@ -167,7 +167,7 @@ FIGURES: dict[str, Callable[[], bytes | Figure]] = {
     "family_accuracy": family_accuracy,
     "pairs_of_views": pairs_of_views,
     "circle_start": _circle,
-    "circle_collapsed": lambda: _circle([38.0, 40.0, 42.0, 44.0, 39.0, 41.0, 43.0, 45.0]),
+    "circle_collapsed": lambda: _circle([30.0, 37.0, 44.0, 51.0] * 2),
     "circle_end": lambda: _circle(steps=100),
     "similarities": similarities,
     "timeline": timeline,

@@ -246,6 +246,19 @@ for name, (a, b) in z.items():
 # numbers together tell. (Networks are shown here as they are used, in evaluation mode. While one is trained, its BatchNorm layers
 # spread every batch.)
 #
+# ### Its variants
+#
+# Between 2019 and 2021 came many variants. All pull views of one image together. They differ in what keeps them from collapse:
+#
+# | by | methods |
+# |---|---|
+# | **negatives** | MoCo (2019) keeps a queue of earlier ones; **SimCLR** (2020) takes the other images of a large batch; SupCon (2020) knows the labels, and all images of a class are positives |
+# | **clusters** | SwAV (2020): one view predicts the cluster of the other |
+# | **one side without gradient** | BYOL and SimSiam (2020), with a small network that predicts the other side; DINO (2021) also centres and sharpens its output |
+# | **a rule for the numbers of z** | Barlow Twins and VICReg (2021): they must spread, and not repeat each other |
+#
+# This course takes SimCLR: the plainest of them, and still the yardstick.
+#
 # ## 3. Side by side
 #
 # Which family learns the better encoder? Same images, same encoder, same optimiser, and the same budget: as many images through the
@@ -267,7 +280,7 @@ Markdown(results_table(pretext, {"data": "images", "condition": "learned by"},
 # %%
 for data in dict.fromkeys(row["data"] for row in pretext):
     row = next(row for row in pretext if row["data"] == data and row["condition"] == "SimCLR")
-    print(f"{data}: {int(row['steps']):,} steps of {row['batch']} images, crops from {float(row['crop_min']):.0%}, "
+    print(f"{data}: {int(row['steps']):,} steps of {row['batch']} images (or views), crops from {float(row['crop_min']):.0%}, "
           f"{int(row['test_images']):,} test images, {row['hardware']}")
 
 # %% [markdown]
@@ -280,8 +293,9 @@ for data in dict.fromkeys(row["data"] for row in pretext):
 #   recognising some. The tasks that paint come after.
 # * On our **shapes**, three seeds do not tell rotation and SimCLR apart. A shape is never tilted by more than 30°, so of a heart,
 #   an arrow or a moon only the outline tells how far it was turned (of a disc, ring, square or cross nothing can; why these are
-#   told apart as well, the table does not say), and the outline is what we ask for afterwards. The tasks that paint learn hardly
-#   more than an untrained network knows: most of their pixels are ground, and a colour can be painted without knowing the shape.
+#   told apart as well, the table does not say), and the outline is what we ask for afterwards. The tasks that paint are a few
+#   points ahead of an untrained network, and by kNN behind raw pixels: most of what they paint is ground, and a colour can be painted
+#   without knowing the shape.
 #
 # Jigsaw is a puzzle of its own: third on shapes, far ahead of the painters, and on photos its neighbours are no better than an
 # untrained network's, though a linear probe reads a little more.

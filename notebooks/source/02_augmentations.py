@@ -116,8 +116,8 @@ check("color_jitter", jitter)
 # the mean over six pairs. (The one that learned on shapes had a policy of its own: crops of at least half the area, jitter of
 # strength 1, seven of ten views grey, no blur. A smaller crop often misses the one shape.)
 #
-# **Predict:** which disturbs the trained encoder more, colour jitter as strong as in its training ($s = 1$), or a crop of down to 8%
-# of the picture? And raw pixels?
+# **Predict:** which disturbs the trained encoder more, colour jitter as strong as in its training ($s = 1$), or a crop to half of the
+# picture? And an encoder that learned nothing? (The table below answers.)
 
 # %%
 from helpers.widgets.two_views import TwoViewsExplorer
@@ -307,7 +307,7 @@ Quiz("02")
 # %% [markdown]
 # ## What you have learned
 #
-# * A view is a draw from a policy: crop, flip, colours, blur. Two draws of one image are a positive pair.
+# * A view is a draw from a policy: crop, flip, colours, blur. Two draws of one image are a *positive pair*: they belong together.
 # * The policy decides what the encoder may become blind to: the loss gives no reason to keep what views do not share.
 # * Crops share their colours. Without colour distortion a network can match views by colour alone: pairs found, hardly any shape
 #   learned.

@@ -45,7 +45,7 @@ AngleExplorer()
 # %% [markdown]
 # It goes from −1 (opposite) through 0 (right angles) to 1 (same direction), whatever the lengths.
 #
-# In the plane, half of all pairs of random arrows lie within 45° of one line. With many dimensions that is different, and SimCLR's
+# In the plane, half of all pairs of random arrows are within 45° of pointing the same or the opposite way. With many dimensions that is different, and SimCLR's
 # projections have 128:
 
 # %%
@@ -169,18 +169,19 @@ ByHand()
 # %% [markdown]
 # In two: the rows of A1 and of B2. A similarity belongs to two rows, and each row asks its own question.
 #
-# (If a similarity stops following the slider: not any six numbers can be the similarities of four vectors. If A1 is close to
+# (If a similarity stops following the slider: not every six numbers can be the similarities of four vectors. If A1 is close to
 # both B1 and A2, those two cannot be far apart.)
 #
 # ### Exercise 3 · The formula, with loops
 #
 # Write the formula as it stands: for each row $i$, the similarity with its partner and those with all others, and at the end the
-# mean over all rows. Slow is fine; what matters is that you can see that it is the formula.
+# mean over all rows. Slow is fine; what matters is that you can see that it is the formula. Return a tensor through which gradients
+# flow: the network is to learn from it (so no `.item()`).
 
 
 # %%
 def nt_xent_loops(z: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return NT-Xent of projections z, (2N, D), float32 or float16, term by term, in float32; rows k and k + N are a pair."""
+    """Return NT-Xent of projections z, (2N, D), term by term; rows k and k + N are a pair. float16 is computed in float32."""
     ### BEGIN SOLUTION
     # One row at a time; torch.stack keeps the gradient of every term.
     z = F.normalize(z.float(), dim=1)
@@ -199,7 +200,7 @@ check("nt_xent_loops", nt_xent_loops)
 # %% [markdown]
 # ## 5. As matrices
 #
-# A batch of 256 images has 512 rows and more than a quarter of a million similarities: too many for a loop in every step of a training.
+# A batch of 256 images has 512 rows and more than a quarter of a million similarities: too many for a loop in every training step.
 # Here is the loss again, one step at a time, for all rows at once, on the projections of four images.
 
 # %%
@@ -235,7 +236,7 @@ print(f"loss {loss:.4f}")
 
 # %%
 def my_nt_xent(z: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return NT-Xent of projections z, (2N, D), float32 or float16, without a loop, in float32; rows k and k + N are a pair."""
+    """Return NT-Xent of projections z, (2N, D), without a loop; rows k and k + N are a pair. float16 is computed in float32."""
     ### BEGIN SOLUTION
     # Cross-entropy is logsumexp - positive, and takes the mean: the class of each row is its partner.
     logits = cosine_similarity(z.float()) / temperature

@@ -104,10 +104,11 @@ print(f"floor:  {nt_xent(aligned, tau):.4f}   log(1 + (2N - 2) exp(-1/tau)) = "
       f"{math.log(1 + (2 * N - 2) * math.exp(-1 / tau)):.4f}")
 
 # %% [markdown]
+# At chance the probability of the right answer is $1 / (2N - 1)$, so the loss is $\log(2N - 1)$.
+#
 # ## 4. The loop, in ten lines
 #
-# At chance the probability of the right answer is $1 / (2N - 1)$, so the loss is $\log(2N - 1)$. Now the loop. That is all there is
-# to it: draw two views, project them, compare, step.
+# Now the loop. That is all there is to it: draw two views, project them, compare, step.
 
 # %%
 optimizer = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], lr=settings.lr)
@@ -241,7 +242,7 @@ from helpers.plotting import draw_training_curves
 
 picture(draw_training_curves(result.history, result.settings.chance_loss, result.settings.floor_loss,
                              result.history[-1]["step"], knn_chance=1 / len(train.classes)),
-        "Four curves over the steps of the run: the loss falls from around chance level towards the floor, the share of "
+        "Four curves over the steps of the run: the loss starts above chance and falls far below it, the share of "
         "pairs found rises, the spread of z stays well above 0, and kNN accuracy on held-out images rises.")
 
 # %% [markdown]
@@ -388,7 +389,7 @@ Quiz("04")
 # * Read the loss beside chance, $\log(2N - 1)$, and the floor, which depends on $\tau$. The loss alone does not tell a useful
 #   feature from a shortcut: check with labels.
 # * A spread near 0 means collapse. Pairs not found in spite of a good spread: check first how they are paired. A spread that falls at
-#   once and comes back only in part, with a loss stuck near chance: lower the learning rate.
+#   once and comes back only in part, with a loss that hardly falls below chance: lower the learning rate.
 # * Without colour distortion, colour is an easy clue to the partner, and hardly any shape is learned.
 #
 # ## Further

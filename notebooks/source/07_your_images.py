@@ -144,7 +144,8 @@ named += [row | {"option": "embed, classify: the encoder before"} for row in bef
 table = problem or results_table(named, {"option": "option", "train_images": "learned from", "test_images": "tested on"},
                                  {"accuracy": "test accuracy"}, {"seconds": "seconds"})
 take, alike = recommend(rows) if rows else ("", [])
-advice = f"Take: {OPTIONS[take]}. Not clearly worse: {', '.join(OPTIONS[option] for option in alike)}." if rows else ""
+others = ", ".join(OPTIONS[option] for option in alike if option != take) or "none"
+advice = f"Take: {OPTIONS[take]}. Not clearly worse: {others}." if rows else ""
 Markdown(f"{table}\n\n{advice}")
 
 # %% [markdown]
@@ -152,7 +153,8 @@ Markdown(f"{table}\n\n{advice}")
 #
 # * With a handful of test images an accuracy is a rough guess: 16 right of 20 say 80%, where 58% or 92% may be true. Label more before you
 #   believe a difference.
-# * ± covers which images were dealt, and not other photos or another training. The deals share images, so it is rather too narrow.
+# * Was the training worth its time? Compare the last two lines; where their ± overlap, you cannot tell.
+# * ± covers which images were dealt, and not other photos or another training run. The deals share images, so it is rather too narrow.
 # * If the same flower was photographed ten times, some of those photos learn and others test: then every option looks better than it is.
 # * The encoder has seen the test photos, too, without labels. On new ones it may do worse.
 

@@ -63,7 +63,8 @@ def test_every_number_in_the_text_is_the_papers_or_a_setting():
              *(value for grid in TABLE_B1.values() for row in grid for value in row),
              *PAPER_BATCHES, *PAPER_LENGTHS,
              128, 1.28, 224, 24, 3, 10}  # TPU cores; millions of images; their pixels; ResNet-50; Figure 8's text
-    settings = {*BATCHES, *LENGTHS, IMAGES, *(float(cell.about["temperature"]) for cell in STUDIES["temperature"](0)), recipe.temperature, recipe.batch_size, recipe.image_size,
+    settings = {*BATCHES, *LENGTHS, IMAGES, *(float(cell.about["temperature"]) for cell in STUDIES["temperature"](0)),
+                recipe.temperature, recipe.batch_size, recipe.image_size,
                 recipe.image_size / 2,
                 round(sum(each.numel() for each in build_encoder("tiny").parameters()) / 1e6, 2),
                 len(load("shapes", "train")), IMAGES * LENGTHS[-1] / BATCHES[0],

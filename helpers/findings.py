@@ -286,7 +286,7 @@ def _trained(cells: list[Cell], photos: str, workers: int):
         processes = list(pool._processes.values())  # shutdown forgets them; workers do not heed Ctrl-C
         pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
-            process.terminate()
+            process.kill()  # Lightning takes the softer signal for a note to itself
 
 
 def _begin() -> None:

@@ -25,13 +25,14 @@ TABLE_7 = {"supervised": (48.4, 80.4), "SimCLR": (75.5, 87.8), "SimCLR, 4× as w
 
 # Claims of `agreement.CLAIMS`, in the words of a slide.
 SHORT = {
-    "crop with colour beats the better of the two alone": "crop + colour over either alone",
-    "crop with colour beats the best other pair": "over the best other pair",
-    "pairs with colour beat pairs without": "pairs with colour over those without",
+    "crop with colour beats the better of the two alone": "crop + colour over either",
+    "crop with colour beats the best other pair": "… over the best other",
+    "pairs with colour beat pairs without": "with colour over without",
+    "pairs with a crop beat pairs without": "with a crop over without",
     "SimCLR gains from strength 1/8 to 1": "SimCLR gains",
     "supervised training loses from strength 1/8 to 1": "supervised loses",
     "SimCLR gains more from strength than supervised training does": "SimCLR gains more",
-    "SimCLR gains from blur on top": "SimCLR gains from blur",
+    "SimCLR gains from blur on top": "blur: SimCLR gains",
     "a nonlinear head beats a linear one": "nonlinear over linear",
     "a nonlinear head beats none": "nonlinear over none",
     "with a nonlinear head, h beats z": "h over z",

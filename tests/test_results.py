@@ -1,15 +1,26 @@
 """Tables of results: means and intervals as SciPy computes them, and kind words for a table that is not there."""
 
+import re
 from itertools import product
+from pathlib import Path
 
+import nbformat
 import pytest
 from scipy import stats
 
+from helpers.metrics import mean_interval
 from helpers.pretext import TASKS
 from helpers.results import read_results, results_table, write_results
 from helpers.simclr import load_pretrained
 from helpers.transfer import FROZEN, OPTIONS, fingerprint
 from helpers.widgets.options import TARGETS, target_rows
+
+SOLUTIONS = {path.name[:2]: nbformat.read(path, 4)
+             for path in (Path(__file__).parent.parent / "notebooks" / "solutions").glob("0[15]*.ipynb")}
+PROSE = {number: " ".join(" ".join(cell.source for cell in book.cells if cell.cell_type == "markdown").split())
+         for number, book in SOLUTIONS.items()}
+OUTPUT = {number: "".join(output.text for cell in book.cells if cell.cell_type == "code" for output in cell.outputs
+                          if "text" in output) for number, book in SOLUTIONS.items()}
 
 
 def test_means_and_intervals_are_scipys():
@@ -81,6 +92,60 @@ def test_transfer_was_compared_by_one_protocol(target):
     costs = {(row["labels"], row["option"], row["choice"]) for row in read_results("transfer_costs")
              if row["target"] == target}
     assert costs == {(row["labels"], row["option"], row["choice"]) for row in rows if row["seed"] == "0"}
+
+
+def ahead(target, labels, better, other):
+    """Return the difference of two options, seed by seed: its mean, and half the width of its interval."""
+    of = {(row["option"], row["seed"]): float(row["accuracy"]) for row in target_rows(target)
+          if row["labels"] == labels}
+    return mean_interval([of[better, seed] - of[other, seed] for seed in "01234"])
+
+
+def test_what_notebook_05_says_of_few_and_of_many_labels_is_in_the_tables():
+    text = PROSE["05"]
+    assert "on Flowers-17 training from scratch catches up with the frozen encoder sooner than on CIFAR-10" in text
+    for frozen in ("2", "3"):
+        assert ahead("Flowers-17", "20", frozen, "scratch")[0] < 0
+        assert all(mean > width for number in ("10", "50", "100")
+                   for mean, width in [ahead("CIFAR-10", number, frozen, "scratch")])
+    assert ("on Flowers-17 training all layers is clearly better than training the last ones, however many labels "
+            "there are, and than embedding with 20") in text
+    clearly = {(number, frozen) for number in ("5", "10", "20", "50") for frozen in ("2", "3")
+               for mean, width in [ahead("Flowers-17", number, "1", frozen)] if mean > width}
+    assert clearly == {("5", "2"), ("10", "2"), ("20", "2"), ("50", "2"), ("20", "3")}
+
+
+def test_what_notebook_05_says_of_the_supervised_twin_is_in_the_table():
+    of = {(row["target"], row["pretraining"]): row for row in read_results("encoders")}
+    assert "At home the twin is far ahead" in PROSE["05"]
+    gap = {target: float(of[target, "supervised"]["probe"]) - float(of[target, "SimCLR"]["probe"])
+           for target in ("cifar10", "flowers17")}
+    assert gap["cifar10"] > 0.1
+    assert "SimCLR's encoder does better by the probe" in PROSE["05"]
+    assert gap["flowers17"] < 0
+    assert "on the four shapes of part 1 both are near the top, by kNN above the encoder of six shapes" in PROSE["05"]
+    printed = re.search(r"h = f\(image\): kNN ([\d.]+)%", OUTPUT["05"])
+    assert all(100 * float(of["shapes", name]["knn"]) > float(printed[1]) for name in ("SimCLR", "supervised"))
+
+
+def test_what_notebook_01_says_of_painting_and_jigsaw_is_in_the_table():
+    def mean(data, condition, column):
+        values = [float(row[column]) for row in read_results("pretext")
+                  if row["data"].startswith(data) and row["condition"] == condition]
+        return sum(values) / len(values)
+
+    assert ("The tasks that paint are a few points ahead of an untrained network, and by kNN behind raw pixels"
+            in PROSE["01"])
+    for task in ("masked", "denoising", "colorization"):
+        assert all(0 < mean("shapes", task, by) - mean("shapes", "random encoder", by) < 0.1 for by in ("knn", "probe"))
+        assert mean("shapes", task, "knn") < mean("shapes", "raw pixels", "knn")
+    assert "Jigsaw is a puzzle of its own: third on shapes" in PROSE["01"]
+    trained = [*TASKS, "SimCLR"]
+    assert all(sorted(trained, key=lambda task: -mean("shapes", task, by))[2] == "jigsaw" for by in ("knn", "probe"))
+    assert ("on photos its neighbours are no better than an untrained network's, though a linear probe reads a little "
+            "more") in PROSE["01"]
+    assert mean("CIFAR", "jigsaw", "knn") <= mean("CIFAR", "random encoder", "knn")
+    assert mean("CIFAR", "jigsaw", "probe") > mean("CIFAR", "random encoder", "probe")
 
 
 def test_only_the_bug_moves_the_encoder():

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from helpers.agreement import judge, verdicts_table
 from helpers.artifacts import CHECKPOINTS, RESULTS, sha256, with_block, write_aside
 from helpers.augmentations import rotate
 from helpers.data import ImageSet, load, nested_subset
@@ -34,6 +35,7 @@ from helpers.pretext import TASKS, PretextSettings, load_pretext, train_pretext
 from helpers.results import curves, read_results, results_table, write_results
 from helpers.runtime import hardware, pick_device
 from helpers.simclr import Pretrained, Settings, load_pretrained, pretrain, settings_for
+from helpers.studies import STUDIES
 from helpers.transfer import OPTIONS, RUN, compare, fingerprint, train_from_scratch, train_last_layers
 
 RUNS = Path("runs")
@@ -43,6 +45,12 @@ SEEN, NEW = ("disc", "ring", "drop", "triangle", "square", "star"), ("moon", "he
 # seed does not tell apart ("fine, 384, full" and "fine, long h, full").
 LONG = settings_for("laptop", "cifar10", encoder="small", batch_size=256, lr=3e-3, crop_min=0.08, epochs=100.0,
                     warmup_epochs=5.0)
+
+KNOWN = ("crop with colour beats the best other pair", "SimCLR gains more from strength than supervised training does",
+         "a nonlinear head beats a linear one", "a nonlinear head beats none", "with a nonlinear head, h beats z",
+         "the largest batch beats the smallest, shortest training",
+         "SimCLR gains more from a larger batch than supervised training does",
+         "the longest training beats the shortest, largest batch", "τ 0.1 beats τ 1")
 
 
 def trained(name: str, data: str, settings: Settings, snapshots: tuple[float, ...] = (), size: int | None = None,
@@ -126,13 +134,19 @@ def make_laptop(photos: str, seeds: int, photo_seeds: int) -> None:
                              "torch": card.get("versions", {}).get("torch", "")})
                 print(rows[-1], flush=True)
         write_results(RESULTS / "laptop.csv", rows)
+    make_tables()
+
+
+def make_tables() -> None:
+    """Write the README's tables of results anew, from the rows that ship."""
     readme = RESULTS.parent.parent / "README.md"
+    text = with_results(readme.read_text("utf-8"))
     with write_aside(readme) as aside:
-        aside.write_text(with_results(readme.read_text()))
+        aside.write_text(text, "utf-8")
 
 
 def with_results(readme: str) -> str:
-    """Return the README with its table of results: laptop.csv, and the card of the encoder that had two hours."""
+    """Return the README with its tables of results: of laptop.csv and the encoder that had two hours, and two more."""
     rows, card = read_results("laptop"), load_pretrained("cifar10-tiny").card
     few = card["test"][0]
     photos = "CIFAR-10 (JPEG)"
@@ -143,7 +157,9 @@ def with_results(readme: str) -> str:
     table = results_table(rows, {"data": "images", "condition": "representation"},
                           {"knn": "kNN", "probe": f"linear probe, {few['probe_labels']:,} labels"},
                           {"minutes": "minutes to train"})
-    return with_block(with_block(readme, "results", table), "options", _options_table())
+    for name, body in (("results", table), ("options", _options_table()), ("findings", _findings_table())):
+        readme = with_block(readme, name, body)
+    return readme
 
 
 def _options_table() -> str:
@@ -156,6 +172,12 @@ def _options_table() -> str:
     for labels in dict.fromkeys(row["labels"] for row in rows):
         lines.append(f"| {labels} | {' | '.join(of[labels] for of in found.values())} |")
     return "\n".join(lines)
+
+
+def _findings_table() -> str:
+    """Return the README's table of the paper's findings: its best known claims, whatever became of them here."""
+    lines = [line for study in STUDIES for line in judge(study, read_results(f"findings_{study}"))]
+    return verdicts_table([line for line in lines if line["claim"] in KNOWN])
 
 
 def make_pretext(photos: str, seeds: int, photo_seeds: int) -> None:
@@ -440,7 +462,7 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=("shapes-tiny", "shapes-six", "cifar10-tiny", "cifar10-supervised", "laptop",
                                          "pretext", "shortcut", "what-must-stay", "transfer-shapes", "transfer-cifar10",
                                          "transfer-flowers17", "transfer-costs", "encoders",
-                                         "batchnorm-bug", "clinic", "figures"))
+                                         "batchnorm-bug", "clinic", "tables", "figures"))
     parser.add_argument("--photos", default="cifar10", help="cifar10, or a zip of its class folders")
     parser.add_argument("--flowers", default="flowers17.zip", help="a zip of Oxford Flowers-17 in class folders")
     parser.add_argument("--seeds", type=int, default=0, help="3 where not given, and 5 for transfer")
@@ -477,5 +499,7 @@ if __name__ == "__main__":
         make_batchnorm(options.seeds or 5)
     elif what == "clinic":
         make_clinic()
+    elif what == "tables":
+        make_tables()
     else:
         make_figures()

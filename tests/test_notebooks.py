@@ -119,7 +119,7 @@ def test_the_readmes_tables_are_what_the_results_say():
     import make
 
     readme = (ROOT / "README.md").read_text()
-    assert make.with_results(readme) == readme, "run: python data/make.py laptop"
+    assert make.with_results(readme) == readme, "run: python data/make.py tables"
     assert make.with_gallery(readme) == readme, "run: python data/make.py figures"
     assert with_environments(readme) == readme, "run: python tests/environments.py"
 

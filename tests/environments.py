@@ -2,6 +2,7 @@
 
     python tests/environments.py                  all three
     python tests/environments.py colab floors     those
+    python tests/environments.py colab --python python3.13     made with another Python
 
 Each environment is made anew in a temporary folder: some minutes and 7 GB, so this is no part of the tests. What ran is
 kept in data/results/environments.csv, and the README's table is written from it.
@@ -14,7 +15,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,13 +25,14 @@ from helpers.results import read_results, write_results  # noqa: E402
 
 TABLE = ROOT / "data" / "results" / "environments.csv"
 SHOWN = ("torch", "torchvision", "lightning", "ipywidgets", "ipython", "ipykernel", "matplotlib", "scikit-learn")
-# Colab's of August 2026, which come with Python 3.13: here they are tried with the Python that runs this.
+# Colab's of August 2026, which come with Python 3.13.
 COLAB = ("torch==2.11.*", "torchvision==0.26.*", "ipywidgets==7.7.1", "ipython==7.34.0", "ipykernel==6.17.1",
          "matplotlib==3.10.*", "scikit-learn==1.6.1")
 RUN = """
-import importlib.metadata, json, pathlib, sys, time
+import importlib.metadata, json, pathlib, platform, sys, time
 import nbclient, nbformat
-print(json.dumps({name: importlib.metadata.version(name) for name in sys.argv[1].split()}), flush=True)
+versions = {name: importlib.metadata.version(name) for name in sys.argv[1].split()}
+print(json.dumps({"python": platform.python_version()} | versions), flush=True)
 for path in sorted(pathlib.Path().glob("[0-9][0-9]_*.ipynb")):
     started, said = time.monotonic(), "ran"
     try:
@@ -51,12 +52,12 @@ def constraints(name: str) -> list[str]:
     return [f"{package}=={version}" for package, version in floors] if name == "floors" else []
 
 
-def try_environment(name: str) -> list[dict]:
-    """Return a row for each notebook, as it ran in an environment that is made for it."""
+def try_environment(name: str, interpreter: str) -> list[dict]:
+    """Return a row for each notebook, as it ran in an environment that an interpreter makes for it."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "held.txt").write_text("\n".join(constraints(name)))
-        venv.create(folder / "env", with_pip=True)
+        subprocess.run([interpreter, "-m", "venv", folder / "env"], check=True)
         python = folder / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
         subprocess.run([python, "-m", "pip", "install", "-q", "-r", ROOT / "requirements.txt",
                         "-c", folder / "held.txt"], check=True)
@@ -65,8 +66,7 @@ def try_environment(name: str) -> list[dict]:
         rows: list[dict] = []
         with subprocess.Popen([python, "-c", RUN, " ".join(SHOWN)], cwd=ROOT / "notebooks", env=env, text=True,
                               stdout=subprocess.PIPE) as run:
-            versions = {"python": ".".join(map(str, sys.version_info[:3])),
-                        **json.loads(run.stdout.readline() or "{}")}
+            versions = json.loads(run.stdout.readline() or "{}")
             for line in run.stdout:
                 rows.append({"environment": name} | json.loads(line) | versions)
                 print(name, rows[-1]["notebook"], rows[-1]["outcome"], flush=True)
@@ -93,9 +93,11 @@ def main() -> None:
     """Try the environments that the command line names, and write table and README."""
     parser = argparse.ArgumentParser(description="Run all notebooks with other versions of the packages.")
     parser.add_argument("names", nargs="*", default=["colab", "newest", "floors"], help="colab, newest, floors")
-    for name in parser.parse_args().names:
+    parser.add_argument("--python", default=sys.executable, help="the Python to make the environments with")
+    options = parser.parse_args()
+    for name in options.names:
         known = [row for row in read_results(TABLE) if row["environment"] != name] if TABLE.exists() else []
-        write_results(TABLE, known + try_environment(name))
+        write_results(TABLE, known + try_environment(name, options.python))
     readme = ROOT / "README.md"
     text = with_environments(readme.read_text("utf-8"))
     with write_aside(readme) as aside:

@@ -19,7 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
                  for a in arguments]
     command = next((a for a in arguments if not a.startswith("-")), "")
     try:
-        options = build_parser(command).parse_args(arguments)
+        options, unknown = build_parser(command).parse_known_args(arguments)
+        if unknown:
+            raise ValueError(f"there is no {unknown[0]!r}; see python -m helpers {command} --help")
         return options.run(options)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("COURSE_DEBUG"):
@@ -30,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"python -m helpers {command}: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        kept = "; the same command with --resume goes on" if command in ("transfer", "findings") else ""
+        print(f"\nstopped{kept}", file=sys.stderr)
         return 130
 
 
@@ -42,24 +46,6 @@ def build_parser(command: str = "train") -> argparse.ArgumentParser:
     """Return the parser; the options of `train` are the fields of `settings.Settings`."""
     parser = _Parser(prog="python -m helpers", description="Self-supervised learning with SimCLR.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    doctor = commands.add_parser("doctor", help="what machine this is, what is missing, what to do")
-    doctor.set_defaults(run=run_doctor)
-    _add_transfer(commands)
-    _add_findings(commands)
-    _add_grade(commands)
-    slides = commands.add_parser("slides", help="draw the lectures' figures and build their HTML and PDF",
-                                 description="Draw the figures of the lectures and build them with Marp. Needs Node.js "
-                                             "and Chromium or Chrome.")
-    slides.set_defaults(run=run_slides)
-    slides.add_argument("names", nargs="*", metavar="NAME", help="beginnings of names, such as 02; all where none is "
-                        "given")
-    slides.add_argument("--no-figures", action="store_true", help="take the figures as they are")
-    publish = commands.add_parser("publish", help="write your repository's address into notebooks and README",
-                                  description="Write the address of your copy on GitHub, and a tag, into set-up cells, "
-                                              "README and citation, so that Colab fetches it.")
-    publish.set_defaults(run=run_publish)
-    publish.add_argument("--repository", required=True, metavar="OWNER/NAME", help="on GitHub")
-    publish.add_argument("--tag", required=True, metavar="TAG", help="that notebooks fetch, such as v1.0")
     train = commands.add_parser(
         "train", help="pretrain an encoder on images, without labels", formatter_class=argparse.RawTextHelpFormatter,
         description="Pretrain an encoder with SimCLR. The run's folder gets metrics.csv, run.json, last.ckpt\n"
@@ -69,8 +55,8 @@ def build_parser(command: str = "train") -> argparse.ArgumentParser:
                "  python -m helpers train --data my_photos.zip --epochs 20 --test\n"
                "  python -m helpers train --data cifar10 --preset colab --devices 2")
     train.set_defaults(run=run_train)
-    train.add_argument("--data", default="shapes", metavar="NAME", help="shapes, shapes-textured, cifar10, cifar100, "
-                       "stl10, or a folder or\n.zip of images (default: shapes)")
+    train.add_argument("--data", default="shapes", metavar="NAME", help="shapes, shapes-textured, digits, cifar10, "
+                       "cifar100, stl10, or a\nfolder or .zip of images (default: shapes)")
     train.add_argument("--preset", default="laptop", metavar="NAME", help="smoke (seconds), laptop (minutes on a CPU), "
                        "colab (one GPU),\npaper (many GPUs); every option below changes one thing of it")
     train.add_argument("--out", metavar="FOLDER", help="the run's folder (default: runs/DATA-PRESET-seedN)")
@@ -87,6 +73,24 @@ def build_parser(command: str = "train") -> argparse.ArgumentParser:
     train.add_argument("--no-progress", action="store_true", help="no progress bar")
     if command == "train":  # these need all packages, while `doctor` is for when some are missing
         _add_settings(train)
+    _add_transfer(commands)
+    _add_findings(commands)
+    _add_grade(commands)
+    slides = commands.add_parser("slides", help="draw the lectures' figures and build their HTML and PDF",
+                                 description="Draw the figures of the lectures and build them with Marp. Needs Node.js "
+                                             "and Chromium or Chrome.")
+    slides.set_defaults(run=run_slides)
+    slides.add_argument("names", nargs="*", metavar="NAME", help="beginnings of names, such as 02; all where none is "
+                        "given")
+    slides.add_argument("--no-figures", action="store_true", help="take the figures as they are")
+    publish = commands.add_parser("publish", help="write your repository's address into notebooks and README",
+                                  description="Write the address of your copy on GitHub, and a tag, into set-up cells, "
+                                              "README and citation, so that Colab fetches it.")
+    publish.set_defaults(run=run_publish)
+    publish.add_argument("--repository", required=True, metavar="OWNER/NAME", help="on GitHub")
+    publish.add_argument("--tag", required=True, metavar="TAG", help="that notebooks fetch, such as v1.0")
+    doctor = commands.add_parser("doctor", help="what machine this is, what is missing, what to do")
+    doctor.set_defaults(run=run_doctor)
     return parser
 
 

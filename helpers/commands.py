@@ -16,12 +16,16 @@ def run_train(options: argparse.Namespace) -> int:
     from lightning.pytorch.utilities import rank_zero_only
 
     from helpers.data import load
-    from helpers.simclr import load_pretrained, pretrain, settings_for
+    from helpers.simclr import find_lars, load_pretrained, pretrain, settings_for
 
     changes = {name.removeprefix("set_"): value for name, value in vars(options).items()
                if name.startswith("set_") and value is not None}
     settings = settings_for(options.preset, options.data, **changes)
     size = changes.get("image_size") or (settings.image_size if options.preset == "paper" else None)
+    if settings.optimizer == "lars":
+        find_lars()  # said before images are read or drawn
+    if size and rank_zero_only.rank == 0:
+        print(f"preparing images of {size} px: minutes if they are many, once", flush=True)
     images = load(options.data, "train", size=size, limit=options.limit)
     val = load(options.data, "val", size=size)
     settings = dataclasses.replace(settings, image_size=images.images.shape[2])
@@ -29,8 +33,11 @@ def run_train(options: argparse.Namespace) -> int:
     out = Path(options.out or f"runs/{name}-{options.preset}-seed{settings.seed}")
     first = rank_zero_only.rank == 0  # of the processes that share the work, one speaks
     if first:
-        print(f"{len(images):,} images of {images.images.shape[2]} px from {options.data}; encoder {settings.encoder}, "
-              f"batch {settings.batch_size}, {settings.epochs:g} epochs; run in {out}", flush=True)
+        if options.resume and not (out / "last.ckpt").exists():
+            print(f"there is no run in {out} to go on with: a new one begins")
+        print(f"{len(images):,} images of {images.images.shape[2]} px from {options.data} to learn from, {len(val):,} "
+              f"held out (val); encoder {settings.encoder}, batch {settings.batch_size}, epochs {settings.epochs:g}; "
+              f"run in {out}", flush=True)
     start = load_pretrained(options.start) if options.start else None
     result = pretrain(images, settings, val=val, start=start, out=out, resume=options.resume, device=options.device,
                       devices=options.devices, num_nodes=options.num_nodes, keep_seconds=options.keep_seconds,
@@ -112,7 +119,9 @@ def run_transfer(options: argparse.Namespace) -> int:
     print(results_table(rows, {"labels": "labels per class", "option": "option", "way": "what it does"},
                         {"accuracy": "test accuracy"},
                         {"seconds": "seconds", "mebibytes": "MiB", "parameters": "trained numbers"}))
-    print(f"{len(parts[2]):,} test images, read once a row; ± is the 95% interval over seeds. Rows: {out}")
+    interval = f"{'± is' if options.seeds > 1 else 'in brackets'} the 95% interval over " + (
+        "seeds" if options.seeds > 1 else "these images")
+    print(f"{len(parts[2]):,} test images, read once a row; {interval}. Rows: {out}")
     frozen = [row["before"] == row["after"] for row in rows if row["option"] in FROZEN]
     if frozen:
         print("The frozen encoder did not move (equal fingerprints)." if all(frozen) else
@@ -150,7 +159,7 @@ def run_findings(options: argparse.Namespace) -> int:
     rows = run_study(options.study, photos=options.photos, data=data, seeds=options.seeds, workers=workers, known=known,
                      keep=lambda rows: write_results(out, rows), progress=not options.no_progress)
     print(verdicts_table(judge(options.study, rows)))
-    print(f"± is the 95% interval over seeds. Rows: {out}")
+    print(f"{'± is the 95% interval over seeds' if options.seeds > 1 else 'One seed decides nothing'}. Rows: {out}")
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
@@ -121,6 +121,8 @@ def decode_all(path: Path, names: list[str], size: int) -> tuple[Tensor, dict[in
         for index in indices:
             try:
                 images[index] = decode_image(read(names[index]), size)
+            except UnidentifiedImageError:  # its text names an address in memory
+                bad[index] = "empty, or no picture"
             except Exception as error:
                 bad[index] = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
         return len(indices)

@@ -78,6 +78,8 @@ def open_images(path: str | Path | None = None) -> OwnImages:
         if len(found) < 3:
             raise ValueError(" ".join([f"{path} holds fewer than 3 different images: give at least 3, better 50 or "
                                        "more.", *found.notes]))
+        if len(found) < 50:
+            found.notes.append(f"{len(found)} images are few to learn from: take 50 or more where you can.")
         return found
     except (OSError, ValueError) as error:
         samples = sample_images()

@@ -90,9 +90,9 @@ def _values(history: list[dict], key: str) -> list[float]:
 def _curve(ax: Axes, history: list[dict], key: str, title: str, color: str, total_steps: int, percent: bool = False,
            marker: str = "") -> None:
     rows = [row for row in history if row.get(key) is not None]
-    ax.plot([row["step"] for row in rows], [row[key] for row in rows], color=color, linewidth=2.2, marker=marker,
-            clip_on=False)
-    if rows:
+    if rows:  # an empty line with markers would spoil the layout
+        ax.plot([row["step"] for row in rows], [row[key] for row in rows], color=color, linewidth=2.2, marker=marker,
+                clip_on=False)
         last = f"{rows[-1][key]:.0%}" if percent else f"{rows[-1][key]:.2f}"
         ax.annotate(last, (rows[-1]["step"], rows[-1][key]), xytext=(-4, 12), textcoords="offset points", ha="right",
                     fontsize=12, fontweight="bold", color=color,

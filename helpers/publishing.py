@@ -35,8 +35,9 @@ def publish(repository: str, tag: str, root: Path = PROJECT) -> list[Path]:
             ("pyproject.toml", re.compile(r'^address = ".*"\ntag = ".*"', re.MULTILINE),
              f'address = "{address}"\ntag = "{tag}"'),
             ("CITATION.cff", re.compile(r"^type: software\n(repository-code: .*\n)?", re.MULTILINE),
-             f"type: software\nrepository-code: {address}\n")):
-        text = (root / name).read_text("utf-8")
+             f"type: software\nrepository-code: {address}\n"),
+            ("CITATION.cff", re.compile("^version: .*", re.MULTILINE), f"version: {tag.removeprefix('v')}")):
+        text = texts.get(root / name) or (root / name).read_text("utf-8")
         if len(pattern.findall(text)) != 1:
             raise ValueError(f"{name} has lost the place where the address goes; restore it from the repository")
         texts[root / name] = pattern.sub(lambda _, stamped=stamped: stamped, text)
@@ -63,4 +64,4 @@ def _readme(repository: str, tag: str, root: Path) -> str:
     link = f"https://colab.research.google.com/github/{repository}/blob/{tag}/notebooks"
     links = " · ".join(f"[{path.stem}]({link}/{path.name})" for path in sorted(root.glob("notebooks/[0-9]*.ipynb")))
     return (f"Open in Colab, where the first cell fetches what is missing: {links}.\n"
-            f"Or on Binder: [JupyterLab](https://mybinder.org/v2/gh/{repository}/{tag}?labpath=notebooks).")
+            f"Or, not tried yet, on Binder: [JupyterLab](https://mybinder.org/v2/gh/{repository}/{tag}?labpath=notebooks).")

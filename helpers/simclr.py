@@ -111,7 +111,7 @@ class SimCLR(L.LightningModule):
         elif s.optimizer == "sgd":
             optimizer = torch.optim.SGD(groups, s.peak_lr, momentum=0.9, fused=True)
         else:
-            optimizer = _lars(groups, s.peak_lr)
+            optimizer = find_lars()(groups, s.peak_lr, momentum=0.9, trust_coeff=0.001)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -315,12 +315,13 @@ def _start_from(module: SimCLR, start: Pretrained) -> None:
                          f"these settings ask for {module.settings.encoder!r} with {module.settings.head!r}") from error
 
 
-def _lars(groups: list[dict], lr: float) -> torch.optim.Optimizer:
+def find_lars() -> type[torch.optim.Optimizer]:
+    """Return the optimizer LARS; ValueError without timm, which it comes with."""
     try:
         from timm.optim import Lars
     except ImportError as error:
         raise ValueError("LARS comes with timm: pip install timm (or choose --optimizer adamw)") from error
-    return Lars(groups, lr, momentum=0.9, trust_coeff=0.001)
+    return Lars
 
 
 @contextmanager

@@ -585,8 +585,22 @@ def test_hints_come_one_by_one_and_begin_again():
 
 @pytest.mark.parametrize("asked", [check, lambda name, _: hint(name)])
 def test_an_unknown_exercise_is_told_the_names(asked):
-    with pytest.raises(ValueError, match="there is no exercise 'ntxent'; there are mask_patches, rotation_task"):
+    with pytest.raises(ValueError, match="there is no exercise 'ntxent'; did you mean 'nt_xent'"):
         asked("ntxent", None)
+    with pytest.raises(ValueError, match="there is no exercise '?'; there are mask_patches, rotation_task".replace(
+            "?", "quiz")) as told:
+        asked("quiz", None)
+    assert told.value._render_traceback_() == [str(told.value)], "a line in a notebook"
+
+
+def test_an_error_is_told_with_the_line_that_raised_it():
+    def eight(projections, temperature):
+        similarity = projections @ projections.T
+        return similarity[8, 0] / temperature
+
+    said = check("nt_xent", eight).message
+    assert "`return similarity[8, 0] / temperature`" in said
+    assert "test_checks" not in said
 
 
 def test_feedback_is_shown_with_a_sign_and_no_markup_of_the_student():

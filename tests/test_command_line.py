@@ -30,7 +30,7 @@ def test_the_missions_command_with_underscores_on_a_folder(tmp_path, capsys):
         Image.new("RGB", (24, 24), (index * 4, 0, 0)).save(path)
     assert main(["train", "--data", str(tmp_path / "photos"), "--batch_size", "32", "--lr=0.003", "--epochs", "1",
                  "--temperature", "0.3", "--out", str(tmp_path / "run_1"), "--no_progress"]) == 0
-    assert "batch 32, 1 epochs" in capsys.readouterr().out
+    assert "held out (val); encoder tiny, batch 32, epochs 1;" in capsys.readouterr().out
     assert (tmp_path / "run_1").is_dir(), "underscores of a value stay"
 
 
@@ -97,7 +97,8 @@ def out_is_a_file(tmp_path):
     (one_image_per_class, "fewer than 3 images"), (no_checkpoint, "not a safetensors file"),
     (checkpoint_of_another_encoder, "cannot start from an encoder 'tiny'"), (out_is_a_file, "choose another folder"),
     (["--out", "/dev/full/run"], "choose another folder"), (["--out", "/proc/run"], "choose another folder"),
-    (["--resume", "--start", "nothing"], "no encoder 'nothing'")])
+    (["--resume", "--start", "nothing"], "no encoder 'nothing'"),
+    (["--epcohs", "1"], "there is no '--epcohs'; see python -m helpers train --help")])
 def test_wrong_use_is_one_line_that_says_what_to_do(tmp_path, capsys, arguments, message):
     arguments = arguments(tmp_path) if callable(arguments) else arguments
     capsys.readouterr()
@@ -109,6 +110,32 @@ def test_wrong_use_is_one_line_that_says_what_to_do(tmp_path, capsys, arguments,
     assert message in error
     assert "\n" not in error
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}, "files were touched"
+
+
+def test_resume_says_where_there_is_nothing_to_go_on_with(tmp_path, capsys):
+    for said in (True, False):
+        assert main([*SMOKE, "--resume", "--out", str(tmp_path / "run")]) == 0
+        assert ("a new one begins" in capsys.readouterr().out) == said
+
+
+def test_a_missing_package_is_told_before_images_are_drawn(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm.optim", None)
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
+    assert main(["train", "--preset", "paper", "--out", str(tmp_path / "run")]) == 2
+    assert "LARS comes with timm: pip install timm" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_an_interrupted_study_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    from helpers import findings
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(findings, "run_cell", interrupted)
+    assert main(["findings", "temperature", "--data", "shapes", "--workers", "1", "--no-progress", "--out",
+                 str(tmp_path / "rows.csv")]) == 130
+    assert capsys.readouterr().err.strip() == "stopped; the same command with --resume goes on"
 
 
 def test_no_network(tmp_path, capsys, monkeypatch):

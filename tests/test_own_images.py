@@ -67,7 +67,8 @@ def test_the_clumsiest_folder_is_read(clumsy, as_zip):
     assert sum(counts) == 4 + 3 + 3 + 2 - 1  # kopie.jpg or orig.png is left out
     assert int((own.labels < 0).sum()) == 1
     notes = " ".join(own.notes)
-    for told in ("Copies of others", "kaputt.jpg", "export .heic as JPEG", "1 with .txt", "Outside the class folders"):
+    for told in ("Copies of others", "kaputt.jpg", "export .heic as JPEG", "1 with .txt", "Outside the class folders",
+                 "kaputt.jpg (empty, or no picture)", f"{len(own)} images are few"):
         assert told in notes, notes
     assert "versteckt" not in notes
     assert own.at(32).shape == (len(own), 3, 32, 32)

@@ -1,6 +1,7 @@
 """Figures and the live monitor: they draw what they are given, without pyplot, and carry alt text."""
 
 import io
+import warnings
 
 import pytest
 import torch
@@ -27,6 +28,9 @@ def test_curves_show_every_value_and_the_levels():
 
 
 def test_a_run_of_one_row_and_one_that_diverged_can_be_drawn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a layout that collapsed
+        draw_training_curves([], 5.5, 0.1, 30, 0.1).savefig(io.BytesIO())
     draw_training_curves(HISTORY[:1], 5.5, 0.1, 30, 0.1)
     draw_training_curves([*HISTORY, {"step": 31, "loss": float("nan"), "top1": 0.0, "spread": 0.0}], 5.5, 0.1, 31)
     draw_clinic({"healthy": HISTORY, "A": HISTORY[:1]}, 5.5, 0.1)

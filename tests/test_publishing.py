@@ -38,6 +38,7 @@ def test_every_notebook_and_text_names_the_repository(copy):
         assert f"colab.research.google.com/github/someone/simclr-course/blob/v1.0/notebooks/{path.name}" in readme
     citation = yaml.safe_load((copy / "CITATION.cff").read_text())
     assert citation["repository-code"] == "https://github.com/someone/simclr-course"
+    assert citation["version"] == 1.0
     assert publish("someone/simclr-course", "v1.0", copy) == []
     publish("other/course", "v2", copy)
     assert not [path for path in changed if "someone/simclr-course" in path.read_text("utf-8")]

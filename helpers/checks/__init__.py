@@ -3,6 +3,8 @@
 Mistakes are found by what they compute: the inputs are chosen so that each known mistake gives other values.
 """
 
+import difflib
+
 from helpers.checks.exercise import Exercise, Feedback, examine
 from helpers.checks.ntxent import NT_XENT, NT_XENT_LOOPS
 from helpers.checks.self_prediction import MASK, ROTATION
@@ -18,6 +20,13 @@ _EXERCISES = {each.name: each for each in (
     MASK, ROTATION, TWO_VIEWS, JITTER, SIMILARITY, PARTNER, NT_XENT_LOOPS, NT_XENT, TOP1, KNN, SCHEDULE, LABELS,
     FREEZE, PROBE, OPTION, BEST_PAIR, VERDICT)}
 _hints_given: dict[str, int] = {}
+
+
+class NoExercise(ValueError):
+    """Raised for a name that no exercise has."""
+
+    def _render_traceback_(self) -> list[str]:  # one line in a notebook
+        return [str(self)]
 
 
 class Note(str):
@@ -36,10 +45,12 @@ def find(name: str) -> Exercise:
     """Return an exercise by its name.
 
     Raises:
-        ValueError: If there is none.
+        NoExercise: If there is none.
     """
     if name not in _EXERCISES:
-        raise ValueError(f"there is no exercise {name!r}; there are {', '.join(_EXERCISES)}")
+        near = difflib.get_close_matches(str(name), _EXERCISES, 1)
+        meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_EXERCISES)}"
+        raise NoExercise(f"there is no exercise {name!r}; {meant}")
     return _EXERCISES[name]
 
 
@@ -52,7 +63,7 @@ def check(name: str, answer) -> Feedback:
         answer: The function that was written.
 
     Raises:
-        ValueError: If there is no such exercise.
+        NoExercise: If there is no such exercise.
     """
     return examine(find(name), answer)
 
@@ -61,7 +72,7 @@ def hint(name: str) -> Note:
     """Return the next hint for an exercise; after the last one, they begin again.
 
     Raises:
-        ValueError: If there is no such exercise.
+        NoExercise: If there is no such exercise.
     """
     hints = find(name).hints
     given = _hints_given.get(name, 0)

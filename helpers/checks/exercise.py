@@ -3,6 +3,7 @@
 import copy
 import html
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -118,7 +119,7 @@ def _examine(exercise: Exercise, answer: Callable) -> Feedback:
         except NotHere:
             continue
         except Exception as error:
-            found = Raised(type(error).__name__, " ".join(str(error).split()))
+            found = Raised(type(error).__name__, " ".join(str(error).split()), _line(answer, error))
         if _nothing(found) or (isinstance(found, list) and any(map(_nothing, found))):
             empty.append((case, found))
         failed = not same(found, expected, case.tolerance)
@@ -161,6 +162,13 @@ def _remark(exercise: Exercise, answer: Callable) -> str:
         return ""
 
 
+def _line(answer: Callable, error: Exception) -> str:
+    """Return the last line of the answer's own cell or file that an error went through."""
+    file = getattr(getattr(answer, "__code__", None), "co_filename", None)
+    return next((frame.line or "" for frame in reversed(traceback.extract_tb(error.__traceback__))
+                 if frame.filename == file), "")
+
+
 def _nothing(value) -> bool:
     return value is None or value is ... or (isinstance(value, list) and bool(value) and all(
         each is None or each is ... for each in value))
@@ -190,6 +198,7 @@ class Raised:
 
     kind: str
     text: str = ""
+    line: str = ""
 
     def __eq__(self, other) -> bool:
         return isinstance(other, Raised) and other.kind == self.kind
@@ -304,7 +313,8 @@ def _look(found, expected, of: str = "") -> str:
         if name is not None:
             return _look(found[name], expected[name], f" of the {name}")
     if isinstance(found, Raised):
-        return "An error is not an answer: which line raised it, and what was it given? Numbers, texts, which shape?"
+        where = f"It comes from the line `{found.line}`: what" if found.line else "Which line raised it, and what"
+        return f"An error is not an answer. {where} was it given? Numbers, texts, which shape?"
     if isinstance(expected, str) and as_numbers(found) is not None:
         return "A number came back where a text is wanted. Read the docstring again: what should come back?"
     if isinstance(expected, (str, tuple, dict)):

@@ -315,7 +315,7 @@ for condition in dict.fromkeys(row["condition"] for row in runs):
 #
 # The same code with other settings (the **preset** `colab`): a ResNet-18 on CIFAR-10. With a GPU and an internet connection, set
 # `TRAIN_ON_GPU = True`; if the session ends before the training does, run the cell again and it goes on. From a terminal it is
-# `python -m helpers train --data cifar10 --preset colab`.
+# `python -m helpers train --data cifar10 --preset colab`, in the course's folder and with its Python (`.venv/bin/python`).
 
 # %%
 TRAIN_ON_GPU = False

@@ -285,7 +285,7 @@ Markdown(results_table(factors, {"question": "factor", "guess": "guess"}, {"pixe
 # One thing to keep in mind: in the same number of epochs, a batch twice as large takes half as many steps.
 
 # %%
-large = Prediction("batch", "Eight times the batch (256 in place of 32), as many epochs over 10,000 photos: what does the probe say?", (
+large = Prediction("batch", "Eight times the batch (256 in place of 32), one epoch over 10,000 photos in both cases: what does the probe say?", (
     "clearly better", "no clear difference", "clearly worse"))
 large
 

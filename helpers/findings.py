@@ -282,8 +282,9 @@ def _trained(cells: list[Cell], photos: str, workers: int):
     try:
         for future in as_completed(waiting):
             yield waiting[future], future.result()
-    finally:  # also when it is interrupted: what is half done is dropped
-        processes = list(pool._processes.values())  # shutdown forgets them; workers do not heed Ctrl-C
+        pool.shutdown()  # all is done: the workers end by themselves
+    finally:  # interrupted: what is half done is dropped
+        processes = list((pool._processes or {}).values())  # shutdown forgets them; workers do not heed Ctrl-C
         pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.kill()  # Lightning takes the softer signal for a note to itself

@@ -129,3 +129,7 @@ for name, (bank, held_out) in features.items():
 # How? By one idea: **make two altered views of each image, and train the network to find the partner of every view among
 # the views of other images.** The views change the colours, so colour alone cannot tell who the partner is. Notebook 01
 # shows this idea beside its rivals, and notebook 04 trains an encoder like the one you have just used.
+#
+# From there on, exercises ask for a few lines of code: `check` tells which mistake a wrong answer looks like, and `hint` helps a
+# step further. Every symbol and word is in `glossary.md`, beside the notebooks, and the folder `solutions` shows each notebook
+# as it ran.

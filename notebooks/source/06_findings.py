@@ -307,7 +307,7 @@ Markdown(verdicts_table(lines))
 # And on photos a larger batch costs SimCLR less than supervised training. That task has no negatives, so what the batch costs
 # there is steps; that SimCLR pays less may be what more negatives give back.
 #
-# **What does not:** the largest batch is nowhere ahead. On shapes it is clearly behind in the shortest training: 4,000 images in batches
+# **What does not:** with linear scaling, the largest batch is nowhere ahead. On shapes it is clearly behind in the shortest training: 4,000 images in batches
 # of 256 are 15 steps an epoch. On photos SimCLR gains *less* from longer training than supervised training does. A guess at
 # why: our longest training is far shorter than the paper's shortest, and there a network that is told the classes still has the most to gain. And root
 # scaling, which gives a small batch the higher rate, is a little worse than linear scaling for batch 32 in one epoch. For the paper's
@@ -395,7 +395,7 @@ Quiz("06")
 # * Some of it holds here: on photos crop with colour is the best pair, the views that help SimCLR cost supervised training, $h$ knows
 #   more than $z$, and longer training pays.
 # * Some of it does not: which pair of transforms is best depends on the images, a nonlinear head has yet to pay, and a
-#   large batch has no lead.
+#   large batch has no clear lead.
 # * Undecided means undecided. More seeds would tell, or another scale.
 #
 # ## Further

@@ -30,6 +30,10 @@ SIMILARITY = Exercise(
                 "them together?", lambda e: (e / e.norm()) @ (e / e.norm()).T),
         Mistake("only one of the two rows is normalised", "A similarity compares two rows. Whose length is still in "
                 "it?", lambda e: F.normalize(e, dim=1) @ e.T),
+        Mistake("only the other row is normalised", "A length of shape (M,) divides the columns. Whose length is still "
+                "in it?", lambda e: e @ F.normalize(e, dim=1).T),
+        Mistake("a distance, not a similarity", "What should a row have with itself: 1 or 0?",
+                lambda e: 1 - cosine_similarity(e)),
         Mistake("divided by the squared length", "What is the length of a row: the sum of squares, or its root?",
                 lambda e: (e / e.square().sum(1, keepdim=True)) @ (e / e.square().sum(1, keepdim=True)).T),
         Mistake("coordinates are compared with coordinates", "The result should be (M, M). Which of the two factors "

@@ -148,6 +148,8 @@ KNN = Exercise(
                 lambda b, y, q, k: _knn(b, y, q, 1)),
         Mistake("rows are returned, not their labels", "Is 37 a class, or the place of a neighbour?",
                 lambda b, y, q, k: _knn(b, torch.arange(len(b)), q, 1)),
+        Mistake("rows vote, not their labels", "All k neighbours are different rows. What do some of them have in "
+                "common?", lambda b, y, q, k: _knn(b, torch.arange(len(b)), q, k)),
         Mistake("labels are averaged", "Between class 0 and class 2: is class 1 a compromise? What counts is how "
                 "often each is named.", lambda b, y, q, k: _votes(b, y, q, k).float().mean(dim=1).round().long()),
         Mistake("the median vote", "The middle of sorted labels is not the most frequent one. Which of torch's "

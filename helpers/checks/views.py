@@ -120,6 +120,10 @@ JITTER = Exercise(
     mistakes=(
         Mistake("one amount for the whole batch", "Image 1 has an amount of its own. Where does yours take it from?",
                 lambda x, b, c: _jitter(x, b[:1].expand_as(b), c[:1].expand_as(c))),
+        Mistake("the batch's mean amount for every image", "What becomes of an image with amount 0.5 next to one with "
+                "1.5, in yours?", lambda x, b, c: _jitter(x, b.mean().expand_as(b), c.mean().expand_as(c))),
+        Mistake("contrast is a second brightness", "What should stay as it is when the contrast changes: black, or the "
+                "image's mean?", lambda x, b, c: _jitter(_jitter(x, b, torch.ones_like(c)), c, torch.ones_like(c))),
         Mistake("the amounts run along the width", "(N,) broadcasts against the *last* axis. Which shape puts one "
                 "number before each image?", _along_the_width),
         Mistake("the amounts run along the height", "amounts[:, None] is (N, 1), and meets the *last* two axes. Which "

@@ -3,7 +3,6 @@
 import copy
 import html
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.checks.guard import TooLong, call
+from helpers.checks.guard import TooLong, call, line_of
 
 SECONDS = 1.5  # for all that an answer computes
 
@@ -119,7 +118,7 @@ def _examine(exercise: Exercise, answer: Callable) -> Feedback:
         except NotHere:
             continue
         except Exception as error:
-            found = Raised(type(error).__name__, " ".join(str(error).split()), _line(answer, error))
+            found = Raised(type(error).__name__, " ".join(str(error).split()), line_of(answer, error))
         if _nothing(found) or (isinstance(found, list) and any(map(_nothing, found))):
             empty.append((case, found))
         failed = not same(found, expected, case.tolerance)
@@ -160,13 +159,6 @@ def _remark(exercise: Exercise, answer: Callable) -> str:
         return call(lambda: exercise.remark(answer, *copy.deepcopy(exercise.cases[0].arguments)), SECONDS)
     except Exception:  # a right answer that is too slow for it, or takes other shapes: nothing to say then
         return ""
-
-
-def _line(answer: Callable, error: Exception) -> str:
-    """Return the last line of the answer's own cell or file that an error went through."""
-    file = getattr(getattr(answer, "__code__", None), "co_filename", None)
-    return next((frame.line or "" for frame in reversed(traceback.extract_tb(error.__traceback__))
-                 if frame.filename == file), "")
 
 
 def _nothing(value) -> bool:

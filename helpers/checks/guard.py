@@ -6,6 +6,7 @@ import random
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
@@ -85,3 +86,10 @@ def _as_it_was():
             np.random.set_state(before[1])
             torch.set_default_dtype(before[2])
             os.chdir(before[3])
+
+
+def line_of(answer: Callable, error: Exception) -> str:
+    """Return the last line of the answer's own cell or file that an error went through."""
+    file = getattr(getattr(answer, "__code__", None), "co_filename", None)
+    return next((frame.line or "" for frame in reversed(traceback.extract_tb(error.__traceback__))
+                 if frame.filename == file), "")

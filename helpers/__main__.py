@@ -18,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = [a.partition("=")[0].replace("_", "-") + a[len(a.partition("=")[0]):] if a.startswith("--") else a
                  for a in arguments]
     command = next((a for a in arguments if not a.startswith("-")), "")
+    options = None
     try:
         options, unknown = build_parser(command).parse_known_args(arguments)
         if unknown:
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"python -m helpers {command}: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        kept = "; the same command with --resume goes on" if command in ("transfer", "findings") else ""
+        kept = "; the same command with --resume goes on" if hasattr(options, "resume") else ""
         print(f"\nstopped{kept}", file=sys.stderr)
         return 130
 

@@ -119,9 +119,8 @@ def run_transfer(options: argparse.Namespace) -> int:
     print(results_table(rows, {"labels": "labels per class", "option": "option", "way": "what it does"},
                         {"accuracy": "test accuracy"},
                         {"seconds": "seconds", "mebibytes": "MiB", "parameters": "trained numbers"}))
-    interval = f"{'± is' if options.seeds > 1 else 'in brackets'} the 95% interval over " + (
-        "seeds" if options.seeds > 1 else "these images")
-    print(f"{len(parts[2]):,} test images, read once a row; {interval}. Rows: {out}")
+    print(f"{len(parts[2]):,} test images, read once a row; 95% intervals, ± over seeds or, in brackets, over these "
+          f"images. Rows: {out}")
     frozen = [row["before"] == row["after"] for row in rows if row["option"] in FROZEN]
     if frozen:
         print("The frozen encoder did not move (equal fingerprints)." if all(frozen) else
@@ -159,7 +158,7 @@ def run_findings(options: argparse.Namespace) -> int:
     rows = run_study(options.study, photos=options.photos, data=data, seeds=options.seeds, workers=workers, known=known,
                      keep=lambda rows: write_results(out, rows), progress=not options.no_progress)
     print(verdicts_table(judge(options.study, rows)))
-    print(f"{'± is the 95% interval over seeds' if options.seeds > 1 else 'One seed decides nothing'}. Rows: {out}")
+    print(f"± is the 95% interval over seeds; one seed has none, and decides nothing. Rows: {out}")
     return 0
 
 

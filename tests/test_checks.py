@@ -587,8 +587,7 @@ def test_hints_come_one_by_one_and_begin_again():
 def test_an_unknown_exercise_is_told_the_names(asked):
     with pytest.raises(ValueError, match="there is no exercise 'ntxent'; did you mean 'nt_xent'"):
         asked("ntxent", None)
-    with pytest.raises(ValueError, match="there is no exercise '?'; there are mask_patches, rotation_task".replace(
-            "?", "quiz")) as told:
+    with pytest.raises(ValueError, match="there is no exercise 'quiz'; there are mask_patches, rotation_") as told:
         asked("quiz", None)
     assert told.value._render_traceback_() == [str(told.value)], "a line in a notebook"
 

@@ -1,10 +1,9 @@
 """Notebook 06 says what the tables say: its tables are theirs, its sentences hold, and its numbers have a source."""
 
 import re
-from pathlib import Path
 
-import nbformat
 import pytest
+from prose import prose, solution
 
 from helpers.agreement import (
     PAPER_BATCHES,
@@ -29,15 +28,13 @@ from helpers.results import curves, read_results
 from helpers.settings import TRANSFORMS, settings_for
 from helpers.studies import BATCHES, DATA, IMAGES, LENGTHS, STUDIES
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 TABLES = {study: read_results(f"findings_{study}") for study in STUDIES}
-SOLUTION = nbformat.read(NOTEBOOKS / "solutions" / "06_findings.ipynb", 4)
-PROSE = " ".join("\n".join(cell.source for cell in SOLUTION.cells if cell.cell_type == "markdown").split())
+PROSE = prose("06")
 
 
 def shown():
     """Return all tables that the executed notebook shows."""
-    return [output.data["text/markdown"] for cell in SOLUTION.cells if cell.cell_type == "code"
+    return [output.data["text/markdown"] for cell in solution("06").cells if cell.cell_type == "code"
             for output in cell.outputs if "text/markdown" in output.get("data", {})]
 
 

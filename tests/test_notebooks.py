@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 
 import build  # noqa: E402
 
+from helpers.agreement import CLAIMS  # noqa: E402
 from helpers.checks import exercises, find  # noqa: E402
 from helpers.questions import QUESTIONS  # noqa: E402
 
@@ -118,6 +119,7 @@ def test_the_readmes_tables_are_what_the_results_say():
     sys.path.insert(0, str(ROOT / "data"))
     import make
 
+    assert {*make.KNOWN} <= {claim.text for claim in CLAIMS}
     readme = (ROOT / "README.md").read_text()
     assert make.with_results(readme) == readme, "run: python data/make.py tables"
     assert make.with_gallery(readme) == readme, "run: python data/make.py figures"

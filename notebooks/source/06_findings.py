@@ -307,11 +307,11 @@ Markdown(verdicts_table(lines))
 # And on photos a larger batch costs SimCLR less than supervised training. That task has no negatives, so what the batch costs
 # there is steps; that SimCLR pays less may be what more negatives give back.
 #
-# **What does not:** with linear scaling, the largest batch is nowhere ahead. On shapes it is clearly behind in the shortest training: 4,000 images in batches
-# of 256 are 15 steps an epoch. On photos SimCLR gains *less* from longer training than supervised training does. A guess at
-# why: our longest training is far shorter than the paper's shortest, and there a network that is told the classes still has the most to gain. And root
-# scaling, which gives a small batch the higher rate, is a little worse than linear scaling for batch 32 in one epoch. For the paper's
-# smallest batch it was much better.
+# **What does not:** with linear scaling, the largest batch is nowhere ahead. On shapes it is clearly behind in the shortest training:
+# 4,000 images in batches of 256 are 15 steps an epoch. On photos SimCLR gains *less* from longer training than supervised training
+# does. A guess at why: our longest training is far shorter than the paper's shortest, and there a network that is told the classes still
+# has the most to gain. And root scaling, which gives a small batch the higher rate, is a little worse than linear scaling for batch 32 in
+# one epoch. For the paper's smallest batch it was much better.
 #
 # **What cannot be told:** whether on photos the largest batch beats the smallest in the shortest training; on either, whether that lead
 # changes with longer training; and on shapes the order of the cells.

@@ -36,7 +36,7 @@ class AngleExplorer(Explorer):
                  ("cosine  a · b / (|a| |b|)", f"{dot:.2f} / {length:.2f} = {cosine:.3f}"))
         for row, (name, value) in enumerate(lines):
             canvas.text(440, 60 + 44 * row, name, 18, "#555555")
-            canvas.text(680, 60 + 44 * row, value, 20 if row == 2 else 18, bold=row == 2)
+            canvas.text(655, 60 + 44 * row, value, 20 if row == 2 else 18, bold=row == 2)
         color = POSITIVE if cosine > 0 else NEGATIVE if cosine < 0 else OTHER
         canvas.scale(460, 280, 460, cosine, color, label=f"{cosine:.2f}")
         for place, text, anchor in ((455, "opposite", "lt"), (690, "at right angles", "mt"),

@@ -40,6 +40,16 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(_IMAGE_ENDINGS)
 
 
+def file_name(path: str, length: int = 24) -> str:
+    """Return the name of a file without its folders; of a long name the beginning and the end."""
+    name = PurePosixPath(path).name
+    if len(name) <= length:
+        return name
+    head = length // 2
+    tail = length - 1 - head
+    return f"{name[:head]}…{name[-tail:]}"
+
+
 def unsplit(steps: list[tuple[str, ...]]) -> tuple[list[str | None], list[tuple[str, ...]]]:
     """Return the split folder (or None) of each path, given by its steps, and the paths without it.
 

@@ -123,11 +123,14 @@ def _read(path: Path) -> OwnImages:
         told = _some([f"{names[k]} ({why})" for k, why in sorted(bad.items())])
         notes.append(f"Could not be read: {told}.")
     read = [k for k in range(len(names)) if k not in bad]
-    copies = find_copies(large[read])
+    labels, _ = _labels([names[row] for row in read])
+    order = [row for row, label in zip(read, labels, strict=True) if label >= 0]  # of copies the labelled one is kept
+    order += [row for row, label in zip(read, labels, strict=True) if label < 0]
+    copies = {order[k] for k in find_copies(large[order])}
     if copies:
-        told = _some([names[read[k]] for k in sorted(copies)])
+        told = _some([names[row] for row in sorted(copies)])
         notes.append(f"Copies of others ({len(copies)}), left out so that none both learns and tests: {told}.")
-    rows = [row for k, row in enumerate(read) if k not in copies]
+    rows = [row for row in read if row not in copies]
     names = [names[row] for row in rows]
     labels, classes = _labels(names)
     if classes and (labels < 0).any():

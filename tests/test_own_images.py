@@ -2,6 +2,7 @@
 
 import html.parser
 import json
+import random
 import shutil
 import zipfile
 from pathlib import Path
@@ -14,12 +15,14 @@ from sklearn.datasets import load_digits
 
 from helpers import own_images
 from helpers.data import ImageSet
+from helpers.folders import file_name
 from helpers.models import build_encoder
 from helpers.own_images import LARGE, OwnImages, compare_few, find_copies, go_on_settings, open_images, sample_images
 from helpers.report import Picture, write_report
 from helpers.settings import PRESETS, settings_for
+from helpers.simclr import load_pretrained
 from helpers.widgets.labels import LabelBoard
-from helpers.widgets.policy import PolicyExplorer
+from helpers.widgets.policy import AMOUNTS, PolicyExplorer
 from helpers.widgets.search import SearchExplorer
 
 
@@ -78,6 +81,26 @@ def test_labels_are_the_folders(clumsy):
     own = open_images(clumsy)
     for name, label in zip(own.names, own.labels.tolist(), strict=True):
         assert name.startswith(own.classes[label]) if label >= 0 else name == "lose.gif"
+
+
+def test_of_copies_the_labelled_one_is_kept(tmp_path):
+    for k, kind in enumerate(("bluebell", "iris")):
+        (tmp_path / kind).mkdir()
+        photo(k).save(tmp_path / kind / "z.png")
+    photo(1).save(tmp_path / "a copy of it.png")  # it comes first, and has no label
+    photo(2).save(tmp_path / "another.png")
+    own = open_images(tmp_path)
+    assert own.names == ["another.png", "bluebell/z.png", "iris/z.png"]
+    assert own.labels.tolist() == [-1, 0, 1]
+    assert "a copy of it.png" in " ".join(own.notes)
+
+
+@pytest.mark.parametrize(("path", "shown"), [
+    ("shell/image_0274.jpg", "image_0274.jpg"), ("a/b/Zoë.png", "Zoë.png"),
+    ("photos/a holiday at the seaside, day 1 of 14.jpg", "a holiday at…1 of 14.jpg")])
+def test_a_photo_is_shown_by_its_files_name(path, shown):
+    assert file_name(path) == shown
+    assert len(file_name(path)) <= 24
 
 
 def test_split_folders_are_looked_through(tmp_path):
@@ -249,29 +272,138 @@ def test_a_click_outweighs_the_folder_and_can_be_undone(own, tmp_path):
     assert board.labels().tolist() == [0] * 20
 
 
-def test_another_name_keeps_the_labels_and_another_class_the_choice(own, tmp_path):
+def press(button):
+    """Click an ipywidgets button."""
+    button._click_handlers.callbacks[0](button)
+
+
+def names_of(board):
+    """Return the label of each image, "" for none, in the order of the folder."""
+    return [board._label(row) for row in range(len(board.images))]
+
+
+@pytest.fixture
+def pets(own, tmp_path):
+    """A board with ten cats and ten dogs, by folder."""
     own.labels, own.classes = torch.arange(20) % 2, ("cat", "dog")
+    return LabelBoard(own, tmp_path / "labels.json")
+
+
+def test_a_name_that_stays_keeps_its_labels(pets):
+    pets.names.value = "dog, bird, cat"
+    assert names_of(pets) == ["cat", "dog"] * 10
+    assert pets.current.value == "cat", "what was chosen stays chosen"
+    assert not pets.question
+    pets.names.value = "cat, fish, dog"  # bird, without labels, becomes fish
+    assert names_of(pets) == ["cat", "dog"] * 10
+
+
+def test_one_name_gone_and_one_come_is_a_renaming_that_is_said(pets):
+    pets.names.value = "cat, dog, sunflower"
+    pets.names.value = "sunflower, dog, rose"  # by its place, cat would become sunflower, and sunflower rose
+    assert names_of(pets) == ["rose", "dog"] * 10
+    assert "cat is called rose now: 10 labels follow. Undo takes it back." in pets.text
+    assert pets.current.value == "rose"
+    assert names_of(LabelBoard(pets.images, pets.file)) == ["rose", "dog"] * 10
+    press(pets.undo)
+    assert names_of(pets) == ["cat", "dog"] * 10
+    assert pets.names.value == "cat, dog, sunflower"
+
+
+def test_anything_else_that_would_touch_labels_is_asked_first(pets):
+    kept = pets.file.exists()
+    pets.names.value = "iris, rose"
+    assert names_of(pets) == ["cat", "dog"] * 10, "nothing changes before the answer"
+    assert pets.file.exists() == kept
+    assert list(pets.question) == ["cat", "dog"]
+    assert pets.apply.disabled
+    pets.question["cat"].value = "rose"
+    press(pets.apply)
+    assert names_of(pets) == ["cat", "dog"] * 10, "half an answer is none"
+    pets.question["dog"].value = ""
+    assert not pets.apply.disabled
+    press(pets.apply)
+    assert names_of(pets) == ["rose", ""] * 10
+    assert pets.classes == ("iris", "rose")
+    assert "10 labels of cat became rose. 10 labels of dog were taken off." in pets.text
+    press(pets.undo)
+    assert names_of(pets) == ["cat", "dog"] * 10
+    assert pets.classes == ("cat", "dog")
+
+
+def test_dropping_a_class_is_asked_and_can_be_called_off(pets):
+    pets.names.value = "cat, dog, bird"
+    pets.names.value = "cat, bird"
+    assert list(pets.question) == ["dog"]
+    press(pets.cancel)
+    assert not pets.question
+    assert pets.names.value == "cat, dog, bird"
+    pets.names.value = "cat, bird"
+    pets.names.value = "cat, dog, bird"  # written back: no question any more
+    assert not pets.question
+    assert names_of(pets) == ["cat", "dog"] * 10
+
+
+def test_names_without_labels_change_without_a_question(own, tmp_path):
     board = LabelBoard(own, tmp_path / "labels.json")
-    board.current.value = "dog"
-    board.click(0)
-    labels = board.labels().tolist()
-    board.names.value = "Katzen, Hunde"
-    assert board.labels().tolist() == labels
-    assert board.current.value == "Hunde"
-    board.names.value = "Katzen, Hunde, Vögel"
-    assert board.labels().tolist() == labels
-    assert board.current.value == "Hunde"
-    again = LabelBoard(own, tmp_path / "labels.json")
-    assert again.labels().tolist() == labels
-    again.names.value = "Katzen, Vögel, Fische"  # as many: the second is called Vögel from now on
-    assert again.labels().tolist() == labels
-    again.names.value = "Vögel, Katzen, Fische"  # another order, not other names
-    assert [again._label(row) for row in range(20)] == [("Katzen", "Vögel")[k] for k in labels]
-    again.names.value = "Smith, J; Doe"
-    assert again.classes == ("Smith, J", "Doe")
-    assert again.names.value == "Smith, J; Doe"
-    assert set(again.labels().tolist()) == {-1}
-    assert {each.description for each in again.buttons} == {"no label"}
+    board.names.value = "Smith, J; Doe"
+    assert board.classes == ("Smith, J", "Doe")
+    assert board.names.value == "Smith, J; Doe"
+    assert not board.question
+    assert set(board.labels().tolist()) == {-1}
+
+
+def test_the_file_keeps_the_labels_before_the_last_change(pets):
+    pets.current.value = "dog"
+    row = next(row for row in pets._rows() if pets._label(row) == "cat")
+    pets.click(pets._rows().index(row))
+    assert pets._label(row) == "dog"
+    again = LabelBoard(pets.images, pets.file)
+    assert again._label(row) == "dog"
+    press(again.undo)
+    assert names_of(again) == ["cat", "dog"] * 10
+    assert again.undo.disabled
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_clicks_renamings_and_undos_lose_a_label(own, tmp_path, seed):
+    """Any changes are taken back one by one by as many undos, and the file always holds what is seen."""
+    draw = random.Random(seed)
+    own.labels, own.classes = torch.arange(20) % 3 - 1, ("cat", "dog")
+    board = LabelBoard(own, tmp_path / "labels.json")
+    seen = [(board.classes, names_of(board))]
+    for _ in range(40):
+        before = len(board.before)
+        labels = dict(zip(own.names, names_of(board), strict=True))
+        old = board.classes
+        move = draw.choice(("click", "click", "names", "other", "undo"))
+        if move == "click":
+            board.current.value = draw.choice(board.classes)
+            board.click(draw.randrange(len(board.buttons)))
+        elif move == "other":
+            press(board.more)
+        elif move == "undo":
+            press(board.undo)
+        else:
+            board.names.value = ", ".join(draw.sample(["cat", "dog", "bird", "fish", "A", "B"], draw.randint(1, 4)))
+            for choice in board.question.values():
+                choice.value = draw.choice([value for _, value in choice.options if value is not None])
+            press(board.apply) if board.question else None
+            for name, label in zip(own.names, names_of(board), strict=True):
+                if labels[name] in board.classes and labels[name] in old:
+                    assert label == labels[name], "a class that stays keeps its labels"
+        if len(board.before) > before:
+            seen.append((board.classes, names_of(board)))
+        elif len(board.before) < before:
+            seen.pop()
+        assert (board.classes, names_of(board)) == seen[-1]
+        if board.file.exists():
+            assert names_of(LabelBoard(own, board.file)) == seen[-1][1]
+    while board.before:
+        press(board.undo)
+        seen.pop()
+        assert (board.classes, names_of(board)) == seen[-1]
+    assert names_of(board) == [("", "cat", "dog")[k % 3] for k in range(20)]
 
 
 def test_what_cannot_be_kept_is_told(own):
@@ -335,6 +467,16 @@ def test_an_uploaded_image_is_searched_for_until_the_slider_moves(own, tmp_path)
     explorer.which.value = 5
     assert torch.equal(explorer.search()[0], own.large[4])
     assert "bad.heic" not in explorer.text
+
+
+def test_no_slider_of_the_policy_shows_another_amount_than_is_used(own):
+    """A browser shows a slider's value on its grid only."""
+    for name in ("cifar10-tiny", "shapes-tiny"):
+        explorer = PolicyExplorer(own, load_pretrained(name).settings)
+        for each in AMOUNTS:
+            control = getattr(explorer, each)
+            steps = (control.value - control.min) / control.step
+            assert steps == pytest.approx(round(steps)), (name, each)
 
 
 def test_the_policy_that_is_seen_is_the_one_that_trains(own):

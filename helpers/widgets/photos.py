@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from helpers.data import load, sample_photos
-from helpers.folders import decode_image
+from helpers.folders import decode_image, file_name
 from helpers.shapes import CLASSES, render_shapes
 from helpers.widgets.explorer import dropdown, shared
 
@@ -88,7 +88,7 @@ class PhotoPicker:
         except Exception as error:
             reason = "it is no image" if isinstance(error, Image.UnidentifiedImageError) else str(error).split("\n")[0]
             raise ValueError(f"{name[:60]!r} could not be read ({reason}); choose a JPEG or PNG") from error
-        short, count = name if len(name) <= 24 else f"…{name[-23:]}", 1
+        short, count = file_name(name), 1
         while short in self.pictures:
             count += 1
             short = f"{short.removesuffix(f' ({count - 1})')} ({count})"

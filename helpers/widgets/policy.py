@@ -3,6 +3,7 @@
 import torch
 
 from helpers.augmentations import Augment
+from helpers.folders import file_name
 from helpers.own_images import OwnImages
 from helpers.plotting import VIEW_A, VIEW_B
 from helpers.settings import Settings
@@ -25,7 +26,7 @@ class PolicyExplorer(Explorer):
         self.images, self.settings, self.seed = images, settings, 0
         self.which = slider("image", 1, 1, max(2, len(images)), 1)
         self.again = button("draw again", "draw other views", 110)
-        self.crop_min = slider("smallest crop", settings.crop_min, 0.05, 1.0, 0.05)
+        self.crop_min = slider("smallest crop", settings.crop_min, 0.05, 1.0, 0.01)
         self.color_strength = slider("colour jitter s", settings.color_strength, 0.0, 1.5, 0.05)
         self.gray_p = slider("grey, share", settings.gray_p, 0.0, 1.0, 0.05)
         self.flip_p = slider("mirrored, share", settings.flip_p, 0.0, 1.0, 0.5)
@@ -45,7 +46,7 @@ class PolicyExplorer(Explorer):
         policy = Settings(**vars(self.settings) | self.changes() | {"image_size": image.shape[-1]}).policy()
         views = Augment(policy)(image.repeat(2 * PAIRS, 1, 1, 1), torch.Generator().manual_seed(self.seed))
         canvas.image(image, 12, 96, 190)
-        canvas.text(107, 306, self.images.names[place][-26:], 14, anchor="mm")
+        canvas.text(107, 306, file_name(self.images.names[place], 26), 14, anchor="mm")
         for k in range(PAIRS):
             x, y = 240 + 238 * (k % 3), 14 + 205 * (k // 3)
             for n, color in enumerate((VIEW_A, VIEW_B)):

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.evaluation import extract_features
+from helpers.folders import file_name
 from helpers.own_images import OwnImages
 from helpers.plotting import CHOSEN
 from helpers.widgets.canvas import Canvas
@@ -67,7 +68,7 @@ class SearchExplorer(Explorer):
         for k, (row, value) in enumerate(zip(rows, values, strict=True)):
             x, y = 248 + 142 * (k % 5), 10 + 198 * (k // 5)
             canvas.image(self.images.large[row], x, y, 130)
-            canvas.text(x + 65, y + 146, self.images.names[row][-18:], 13, anchor="mm")
+            canvas.text(x + 65, y + 146, file_name(self.images.names[row], 18), 13, anchor="mm")
             canvas.text(x + 65, y + 166, f"{value:.2f}", 13, "#555555", "mm")
         if not rows:
             return f"{self.picker.problem}There is no other image to find."

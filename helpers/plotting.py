@@ -68,7 +68,7 @@ def draw_training_curves(history: list[dict], chance_loss: float, floor_loss: fl
     fig, axes = figure(3.1 * panels, 2.9, 1, panels)
     loss_ax, pairs_ax, spread_ax = axes[0, :3]
     _curve(loss_ax, history, "loss", "loss", VIEW_A, total_steps)
-    _level(loss_ax, chance_loss, "chance: all views alike")
+    _level(loss_ax, chance_loss, "chance: all z alike")
     _level(loss_ax, floor_loss, "floor: pairs equal")
     losses = _values(history, "loss")
     loss_ax.set_ylim(min(floor_loss, *losses) - 0.9, max(chance_loss, *losses) + 0.6)
@@ -94,8 +94,11 @@ def _curve(ax: Axes, history: list[dict], key: str, title: str, color: str, tota
         ax.plot([row["step"] for row in rows], [row[key] for row in rows], color=color, linewidth=2.2, marker=marker,
                 clip_on=False)
         last = f"{rows[-1][key]:.0%}" if percent else f"{rows[-1][key]:.2f}"
-        ax.annotate(last, (rows[-1]["step"], rows[-1][key]), xytext=(-4, 12), textcoords="offset points", ha="right",
-                    fontsize=12, fontweight="bold", color=color,
+        step, value = rows[-1]["step"], rows[-1][key]
+        early = step < 0.25 * total_steps  # there a number left of the point would cover the axis
+        ax.annotate(last, (step, value), xytext=(7, 0) if early else (-4, 12), textcoords="offset points",
+                    ha="left" if early else "right", va="center" if early else "baseline", fontsize=12,
+                    fontweight="bold", color=color,
                     bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1})
     ax.set_title(title, loc="left", color=TEXT)
     ax.set_xlabel("step")

@@ -107,7 +107,7 @@ class Recorder(L.Callback):
     """Lightning callback: logs, measures kNN, keeps the run, shows progress, ends cleanly when interrupted."""
 
     def __init__(self, folder: RunFolder | None, images: ImageSet, val: ImageSet | None, evaluations: int,
-                 keep_seconds: float, monitor: Callable[[list[dict]], None] | None, progress: bool, hardware: str,
+                 keep_seconds: float, monitor: Callable[[list[dict], bool], None] | None, progress: bool, hardware: str,
                  snapshot: Callable[[int], None] | None = None):
         self.folder, self.keep_seconds, self.hardware = folder, keep_seconds, hardware
         self.monitor, self.progress, self.evaluations, self.snapshot = monitor, progress, evaluations, snapshot
@@ -175,10 +175,14 @@ class Recorder(L.Callback):
             self._keep(trainer)
         if stop:
             trainer.should_stop = True
+            if not last:  # after keeping: a resumed run has the rows of one that was never stopped
+                self._log_stop(trainer, module, step)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._close()
         self.stopped = trainer.global_step < module.total_steps
+        if self.monitor is not None and trainer.is_global_zero:
+            self.monitor(self.history, True)
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
         self._close()
@@ -217,8 +221,17 @@ class Recorder(L.Callback):
                                   f"{row['top1']:.0%}" + (f", kNN {knn[-1]:.0%}" if knn else ""))
         if self.folder is not None:
             self.folder.write_metrics(self.history)
-        if self.monitor is not None:
-            self.monitor(self.history)
+        if self.monitor is not None and not self.stopped:  # it is called once more at the end
+            self.monitor(self.history, False)
+
+    def _log_stop(self, trainer: L.Trainer, module: L.LightningModule, step: int) -> None:
+        """Make the last row that of the last step, with a kNN accuracy, wherever the run was stopped."""
+        if not self.history or self.history[-1]["step"] != step:
+            self._log(trainer, module, step, measure=True)
+        elif self.history[-1]["knn"] is None:
+            self.history[-1] = self.history[-1] | {"knn": self._knn(module)}
+            if self.folder is not None:
+                self.folder.write_metrics(self.history)
 
     def _knn(self, module: L.LightningModule) -> float | None:
         if self._bank is None or not module.trainer.is_global_zero:

@@ -166,6 +166,15 @@ class Pretrained:
     card: dict = field(default_factory=dict)
     interrupted: bool = False
 
+    def summary(self) -> str:
+        """Return how long it was trained, on what, and whether it was stopped before its end."""
+        epochs = f"{self.settings.epochs:g} epochs"
+        if self.interrupted:
+            done = self.history[-1]["epoch"] if self.history else 0
+            epochs = f"stopped after {done:.1f} of {epochs}"
+        return (f"{self.card['seconds'] / 60:.1f} minutes on {self.card['hardware']}; {epochs}, "
+                f"batch {self.settings.batch_size}")
+
     def save(self, path: str | Path, half: bool = False) -> None:
         """Write weights, settings, curves and card to a .safetensors file; `half` stores 16-bit floats."""
         tensors = {f"{part}.{name}": tensor for part in ("encoder", "head")
@@ -214,12 +223,12 @@ def load_pretrained(name: str | Path) -> Pretrained:
 def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: ImageSet | None = None,
              start: Pretrained | None = None, out: str | Path | None = None, resume: bool = False,
              device: str = "auto", devices: int = 1, num_nodes: int = 1, evaluations: int = 8,
-             keep_seconds: float = 30, monitor: Callable[[list[dict]], None] | None = None, progress: bool = True,
+             keep_seconds: float = 30, monitor: Callable[[list[dict], bool], None] | None = None, progress: bool = True,
              loss: Callable[[Tensor, float], Tensor] | None = None, snapshots: tuple[float, ...] = ()) -> Pretrained:
     """Train an encoder on images; no label is read, unless the settings' objective is "supervised".
 
     Interrupting it (Ctrl-C, or the stop button of a notebook) ends it after the step at hand, with all that was
-    learned until then.
+    learned until then: `interrupted` is true, and the last row of the history is that of this step.
 
     Args:
         images: The images to learn from; labels, where there are any, serve the kNN curve only.
@@ -231,7 +240,7 @@ def pretrain(images: ImageSet, settings: Settings = PRESETS["laptop"], *, val: I
         device: "auto", "cpu", "cuda" or "mps".
         devices, num_nodes: How many devices and hosts share each batch; more than one from a script only.
         evaluations, keep_seconds: How many times kNN is measured, and after how many seconds the run is kept again.
-        monitor: Called with the history after each new row, to draw it.
+        monitor: Called with the history and False after each new row, and with True at the end, to draw it.
         progress: Whether to show a progress bar.
         loss: Another loss than NT-Xent; see `SimCLR`.
         snapshots: Epochs after which the encoder is kept in `out` too, as epoch-1.safetensors and so on; 0 is the

@@ -33,7 +33,7 @@ ALLOWED = {
     "questions": set(),
     "slides": {"artifacts", "figures", "questions"},
     "publishing": {"artifacts"},
-    "own_images": {"data", "folders", "settings", "shapes", "transfer"},
+    "own_images": {"data", "folders", "metrics", "settings", "shapes", "transfer"},
     "report": {"artifacts"},
     "checks": {"augmentations", "checks", "data", "losses", "metrics", "models"},
     "findings": {"artifacts", "augmentations", "data", "evaluation", "losses", "metrics", "runtime", "settings",

@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+from matplotlib.text import Annotation
 from PIL import Image
 
 from helpers.plotting import draw_clinic, draw_neighbors, draw_training_curves, show_images
@@ -60,10 +61,30 @@ def test_the_live_monitor_redraws_at_most_so_often_and_at_the_end():
     assert monitor.total_steps == 30
     empty = monitor.image.value
     assert Image.open(io.BytesIO(empty)).width > 800
-    monitor(HISTORY[:5])
+    monitor(HISTORY[:5], False)
     first = monitor.image.value
     assert first != empty
-    monitor(HISTORY[:10])
+    monitor(HISTORY[:10], False)
     assert monitor.image.value == first
-    monitor(HISTORY)
+    monitor(HISTORY[:11], True)  # stopped before its last step
     assert monitor.image.value != first
+
+
+def overlaps(box, other):
+    return min(box.x1, other.x1) > max(box.x0, other.x0) + 1 and min(box.y1, other.y1) > max(box.y0, other.y0) + 1
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 8, 20, 100])
+@pytest.mark.parametrize("high", [False, True])
+def test_the_numbers_of_the_monitor_cover_neither_ticks_nor_titles(rows, high):
+    """In the first steps most of all, when everyone looks."""
+    history = [{"step": 1 + 11 * k, "loss": 6.0 - 0.02 * k, "top1": 0.95 if high else 0.21,
+                "spread": 0.99 if high else 0.4, "knn": 0.97 if high else 0.2} for k in range(rows)]
+    fig = draw_training_curves(history, chance_loss=5.5, floor_loss=2.0, total_steps=1155, knn_chance=0.1)
+    fig.draw_without_rendering()
+    for ax in fig.axes:
+        number, = (text for text in ax.texts if isinstance(text, Annotation))
+        box = number.get_window_extent()
+        titles = [text for text in (ax.title, ax._left_title) if text.get_text()]
+        for text in [*ax.get_yticklabels(), *ax.get_xticklabels(), *titles]:
+            assert not overlaps(box, text.get_window_extent()), (text.get_text(), number.get_text())

@@ -131,8 +131,8 @@ def test_a_stopped_run_is_usable_and_resumes_to_the_same_bits(images, tmp_path):
     """Stopped in the middle of an epoch, as the stop button of a notebook does it."""
     whole = run(images, out=tmp_path / "whole")
 
-    def stop(history):
-        if history[-1]["step"] == 4:
+    def stop(history, ended):
+        if not ended and history[-1]["step"] == 4:
             os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
@@ -149,6 +149,37 @@ def test_a_stopped_run_is_usable_and_resumes_to_the_same_bits(images, tmp_path):
     drop_time = [[{k: v for k, v in row.items() if k != "seconds"} for row in r.history] for r in (whole, resumed)]
     assert drop_time[0] == drop_time[1]
     assert (tmp_path / "run" / "metrics.csv").read_text().count("\n") == 11
+
+
+@pytest.mark.parametrize("epochs", [2, 90])  # every step a row, and every fourth
+def test_a_stopped_run_is_told_as_it_was(images, tmp_path, epochs):
+    """Its last row is its last step with a kNN accuracy, the monitor saw it, and a resumed run has the usual rows."""
+    settings = Settings(batch_size=32, epochs=epochs, warmup_epochs=0.2, crop_min=0.4)
+    val = load("shapes", "val", limit=100)
+    seen, taken = [], []
+
+    def loss(z, temperature):
+        taken.append(1)
+        if len(taken) == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        return nt_xent(z, temperature)
+
+    stopped = run(images, settings, val=val, out=tmp_path / "run", loss=loss,
+                  monitor=lambda history, ended: seen.append((history[-1], ended)))
+    last = stopped.history[-1]
+    assert stopped.interrupted
+    assert last["step"] == 6
+    assert last["knn"] is not None
+    assert seen[-1] == (last, True)
+    assert [ended for _, ended in seen].count(True) == 1
+    assert f"stopped after {last['epoch']:.1f} of {epochs} epochs" in stopped.summary()
+    assert (tmp_path / "run" / "metrics.csv").read_text().splitlines()[-1].split(",")[0] == str(last["step"])
+    if epochs == 2:
+        whole = run(images, settings, val=val)
+        resumed = run(images, settings, val=val, out=tmp_path / "run", resume=True)
+        assert [(row["step"], row.get("knn")) for row in whole.history] == [
+            (row["step"], row.get("knn")) for row in resumed.history]
+        assert "stopped" not in resumed.summary()
 
 
 def test_resuming_a_finished_run_changes_nothing(images, tmp_path):

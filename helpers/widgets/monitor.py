@@ -29,9 +29,8 @@ class TrainingMonitor:
         self.image.value = self.png([])
         display(self.image)  # before the run begins, so that it stands above the progress bar and does not cut it
 
-    def __call__(self, history: list[dict]) -> None:
-        last = history[-1]["step"] >= self.total_steps
-        if last or time.monotonic() - self.drawn > self.every:
+    def __call__(self, history: list[dict], ended: bool) -> None:
+        if ended or time.monotonic() - self.drawn > self.every:
             self.image.value = self.png(history)
             self.drawn = time.monotonic()
 

@@ -217,8 +217,8 @@ check("lr_factor", lr_factor)
 # ## 6. The run
 #
 # `LIVE = True` trains here and now: about three minutes on two CPU cores, and the curves grow while you watch.
-# You may press the stop button at any time and keep what has been learned. `LIVE = False` shows the run that ships with the
-# course.
+# You may press the stop button at any time: the cell then says how far the run came, and all below shows the network as it was
+# then. `LIVE = False` shows the run that ships with the course.
 
 # %%
 from helpers.runtime import fast_mode
@@ -226,24 +226,28 @@ from helpers.simclr import load_pretrained, pretrain
 from helpers.widgets.monitor import TrainingMonitor
 
 LIVE = True
+START = None  # after a run that you stopped: START = result trains on from its weights, with a schedule of its own
 
 if fast_mode():  # the tests of the course: seconds instead of minutes
     settings = replace(settings, epochs=0.2)
 if LIVE:
     monitor = TrainingMonitor(settings, len(train), classes=len(train.classes))
-    result = pretrain(train, settings, val=val, monitor=monitor)
+    result = pretrain(train, settings, val=val, monitor=monitor, start=START)
 else:
     result = load_pretrained("shapes-tiny")
-print(f"{'trained here' if LIVE else 'loaded shapes-tiny, trained'} in {result.card['seconds'] / 60:.1f} minutes on "
-      f"{result.card['hardware']}; {result.settings.epochs:g} epochs, batch {result.settings.batch_size}")
+print("trained here:" if LIVE else "loaded shapes-tiny:", result.summary())
+if result.interrupted:
+    print("To train on from here, set START = result above and run this cell again. All below shows the run as it is.")
 
 # %%
 from helpers.plotting import draw_training_curves
 
-picture(draw_training_curves(result.history, result.settings.chance_loss, result.settings.floor_loss,
-                             result.history[-1]["step"], knn_chance=1 / len(train.classes)),
-        "Four curves over the steps of the run: the loss starts above chance and falls far below it, the share of "
-        "pairs found rises, the spread of z stays well above 0, and kNN accuracy on held-out images rises.")
+last = result.history[-1]
+picture(draw_training_curves(result.history, result.settings.chance_loss, result.settings.floor_loss, last["step"],
+                             knn_chance=1 / len(train.classes)),
+        f"Four curves over the {last['step']} steps of the run. The last values: loss {last['loss']:.2f}, where chance is "
+        f"{result.settings.chance_loss:.2f}; pairs found {last['top1']:.0%}; spread of z {last['spread']:.2f}; kNN "
+        f"accuracy {last['knn']:.0%}.")
 
 # %% [markdown]
 # ## 7. Has it learned?
@@ -265,6 +269,7 @@ for name, f in {"raw pixels": nn.Flatten(), "random f": build_encoder("tiny").ev
     accuracy = knn_accuracy(bank, train.labels, queries, test.labels)
     low, high = proportion_interval(round(accuracy * len(test)), len(test))
     print(f"{name:>10}: {accuracy:.1%}   (95% interval over test images: {low:.1%} to {high:.1%})")
+print("SimCLR f:", result.summary())
 
 # %% [markdown]
 # ### Exercise 3 · Let neighbours vote
@@ -314,17 +319,24 @@ for condition in dict.fromkeys(row["condition"] for row in runs):
 # ## On a GPU, on real photos
 #
 # The same code with other settings (the **preset** `colab`): a ResNet-18 on CIFAR-10. With a GPU and an internet connection, set
-# `TRAIN_ON_GPU = True`; if the session ends before the training does, run the cell again and it goes on. From a terminal it is
-# `python -m helpers train --data cifar10 --preset colab`, in the course's folder and with its Python (`.venv/bin/python`).
+# `TRAIN_ON_GPU = True`. The run is kept in `PLACE`: if you stop it, or the session ends first, run the cell again and it resumes.
+# Colab takes its machine back together with its disk. There, connect your Drive first, and name a folder in it. From a terminal it
+# is `python -m helpers train --data cifar10 --preset colab`, in the course's folder and with its Python (`.venv/bin/python`).
 
 # %%
+from pathlib import Path
+
 TRAIN_ON_GPU = False
+PLACE = Path("runs")  # in Colab: Path("/content/drive/MyDrive/simclr")
 
 gpu_settings = settings_for("colab", "cifar10")
 if TRAIN_ON_GPU and torch.cuda.is_available():
     photos = load("cifar10", "train")
-    gpu_result = pretrain(photos, gpu_settings, val=load("cifar10", "val"), out="runs/cifar10-colab", resume=True,
+    gpu_result = pretrain(photos, gpu_settings, val=load("cifar10", "val"), out=PLACE / "cifar10-colab", resume=True,
                           monitor=TrainingMonitor(gpu_settings, len(photos), classes=10))
+    print(gpu_result.summary())
+    if gpu_result.interrupted:
+        print(f"Run this cell again: it resumes the run in {PLACE}.")
 else:
     print(f"GPU here: {torch.cuda.is_available()}. It would train {gpu_settings.encoder}, batch {gpu_settings.batch_size}, {gpu_settings.epochs:g} epochs, "
           f"colour strength {gpu_settings.color_strength}")

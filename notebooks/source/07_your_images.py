@@ -56,7 +56,7 @@ picture(show_images(own.large[some], columns=8), f"{len(some)} images of the fol
 # This is the decision that only you can make (notebook 02): **whatever a view may change, the encoder need not keep.** Flowers need
 # their colour, satellite images have no up, and a letter must not be mirrored.
 #
-# Move the sliders until you would still say of each pair: the same thing. The next part takes them as they stand.
+# Move the sliders as far as you can while you would still say of each pair: the same thing. The next part takes them as they stand.
 
 # %%
 from helpers.simclr import load_pretrained
@@ -88,7 +88,7 @@ from helpers.widgets.monitor import TrainingMonitor
 unlabelled = ImageSet(own.name, own.at(settings.image_size))
 found = pretrain(unlabelled, settings, start=start, monitor=TrainingMonitor(settings, len(own)))
 found.save(place / "encoder.safetensors")
-print(f"{found.card['seconds']:.0f} s; kept in {place / 'encoder.safetensors'}")
+print(f"{found.summary()}; kept in {place / 'encoder.safetensors'}")
 
 # %% [markdown]
 # ## 4. Look at neighbours, search by image
@@ -105,8 +105,9 @@ search
 # %% [markdown]
 # ## 5. Label a few
 #
-# Write your classes, choose one, and click below its images; five each suffice to begin with. Clicks are kept in a file, and are there
-# when you come back. Labels from folder names are there already; a click overrides them.
+# Write your classes, choose one, and click below its images; five each suffice to begin with. Labels from folder names are there
+# already; a click overrides them. Labels are kept in a file, and are there when you come back. You can rename a class, add one, or
+# drop one: the board says what becomes of its labels, asks where it cannot know, and takes back any change.
 
 # %%
 from helpers.widgets.labels import LabelBoard
@@ -117,9 +118,9 @@ board
 # %% [markdown]
 # ## 6. Which option pays?
 #
-# Now the options of notebook 05, on what you labelled. Of each class at most five images learn and five choose; the rest, two
-# fifths or more, test. Three times, each time with a fresh deal. The last line is the encoder as it was before it saw your photos: was the
-# training worth its time?
+# Now the options of notebook 05, on what you labelled. Of each class, at most five images are trained on and five choose the settings.
+# The rest, two fifths or more, are tested on. This is done three times, each time with a fresh deal. The last line is the encoder as
+# it was before it saw your photos: was the training worth its time?
 
 # %%
 from helpers.own_images import TooFew, compare_few
@@ -135,14 +136,13 @@ except TooFew as error:
 # %%
 from IPython.display import Markdown
 
-from helpers.results import results_table
+from helpers.own_images import few_table
 from helpers.transfer import OPTIONS
 from helpers.widgets.options import recommend
 
 named = [row | {"option": OPTIONS[row["option"]]} for row in rows]
 named += [row | {"option": "embed, classify: the encoder before"} for row in before]
-table = problem or results_table(named, {"option": "option", "train_images": "learned from", "test_images": "tested on"},
-                                 {"accuracy": "test accuracy"}, {"seconds": "seconds"})
+table = problem or few_table(named)
 take, alike = recommend(rows) if rows else ("", [])
 others = ", ".join(OPTIONS[option] for option in alike if option != take) or "none"
 advice = f"Take: {OPTIONS[take]}. Not clearly worse: {others}." if rows else ""
@@ -153,8 +153,8 @@ Markdown(f"{table}\n\n{advice}")
 #
 # * With a handful of test images an accuracy is a rough guess: 16 right of 20 say 80%, where 58% or 92% may be true. Label more before you
 #   believe a difference.
-# * Was the training worth its time? Compare the last two lines; where their ± overlap, you cannot tell.
-# * ± covers which images were dealt, and not other photos or another training run. The deals share images, so it is rather too narrow.
+# * Was the training worth its time? Compare the last two lines; where their intervals overlap, you cannot tell.
+# * The interval in brackets says how sure so many test images can make you. It does not cover other photos or another training run.
 # * If the same flower was photographed ten times, some of those photos learn and others test: then every option looks better than it is.
 # * The encoder has seen the test photos, too, without labels. On new ones it may do worse.
 

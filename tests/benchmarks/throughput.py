@@ -124,7 +124,7 @@ class Timer:
     def __init__(self):
         self.rows = []
 
-    def __call__(self, history: list[dict]) -> None:
+    def __call__(self, history: list[dict], ended: bool) -> None:
         self.rows = [row for row in history if row.get("loss") is not None]
 
     def views_per_second(self, views: int) -> float:

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from helpers.agreement import judge, verdicts_table
 from helpers.artifacts import CHECKPOINTS, RESULTS, sha256, with_block, write_aside
 from helpers.augmentations import rotate
 from helpers.data import ImageSet, load, nested_subset
 from helpers.evaluation import evaluate
 from helpers.figures.explorers import MOVES, animate, gallery
+from helpers.findings import score_untrained
 from helpers.losses import nt_xent
 from helpers.metrics import proportion_interval
 from helpers.models import build_encoder
@@ -35,8 +35,9 @@ from helpers.pretext import TASKS, PretextSettings, load_pretext, train_pretext
 from helpers.results import curves, read_results, results_table, write_results
 from helpers.runtime import hardware, pick_device
 from helpers.simclr import Pretrained, Settings, load_pretrained, pretrain, settings_for
-from helpers.studies import STUDIES
+from helpers.studies import DATA
 from helpers.transfer import OPTIONS, RUN, compare, fingerprint, train_from_scratch, train_last_layers
+from helpers.verdicts import headlines_table, judge_all
 
 RUNS = Path("runs")
 NO_COLOR = {"color_p": 0.0, "gray_p": 0.0}
@@ -45,13 +46,6 @@ SEEN, NEW = ("disc", "ring", "drop", "triangle", "square", "star"), ("moon", "he
 # seed does not tell apart ("fine, 384, full" and "fine, long h, full").
 LONG = settings_for("laptop", "cifar10", encoder="small", batch_size=256, lr=3e-3, crop_min=0.08, epochs=100.0,
                     warmup_epochs=5.0)
-
-KNOWN = ("crop with colour beats the best other pair", "SimCLR gains more from strength than supervised training does",
-         "a nonlinear head beats a linear one", "a nonlinear head beats none", "with a nonlinear head, h beats z",
-         "the largest batch beats the smallest, shortest training",
-         "SimCLR gains more from a larger batch than supervised training does",
-         "the longest training beats the shortest, largest batch", "τ 0.1 beats τ 1")
-
 
 def trained(name: str, data: str, settings: Settings, snapshots: tuple[float, ...] = (), size: int | None = None,
             classes: tuple[str, ...] = (), devices: int = 1) -> Pretrained:
@@ -157,7 +151,7 @@ def with_results(readme: str) -> str:
     table = results_table(rows, {"data": "images", "condition": "representation"},
                           {"knn": "kNN", "probe": f"linear probe, {few['probe_labels']:,} labels"},
                           {"minutes": "minutes to train"})
-    for name, body in (("results", table), ("options", _options_table()), ("findings", _findings_table())):
+    for name, body in (("results", table), ("options", _options_table()), ("findings", headlines_table(judge_all()))):
         readme = with_block(readme, name, body)
     return readme
 
@@ -172,12 +166,6 @@ def _options_table() -> str:
     for labels in dict.fromkeys(row["labels"] for row in rows):
         lines.append(f"| {labels} | {' | '.join(of[labels] for of in found.values())} |")
     return "\n".join(lines)
-
-
-def _findings_table() -> str:
-    """Return the README's table of the paper's findings: its best known claims, whatever became of them here."""
-    lines = [line for study in STUDIES for line in judge(study, read_results(f"findings_{study}"))]
-    return verdicts_table([line for line in lines if line["claim"] in KNOWN])
 
 
 def make_pretext(photos: str, seeds: int, photo_seeds: int) -> None:
@@ -402,6 +390,12 @@ def make_batchnorm(seeds: int) -> None:
     write_results(RESULTS / "batchnorm_bug.csv", rows)
 
 
+def make_untrained(photos: str, seeds: int) -> None:
+    """The baseline of the composition maps: encoders without any training, by the same protocol."""
+    rows = [score_untrained(data, seed, photos) for data in DATA for seed in range(seeds)]
+    write_results(RESULTS / "findings_untrained.csv", rows)
+
+
 def make_figures() -> None:
     """The README's pictures: the neighbours that the solution of notebook 00 shows, and all explorers, moving."""
     cells = json.loads((RESULTS.parent.parent / "notebooks" / "solutions" / "00_welcome.ipynb").read_text())["cells"]
@@ -462,7 +456,7 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=("shapes-tiny", "shapes-six", "cifar10-tiny", "cifar10-supervised", "laptop",
                                          "pretext", "shortcut", "what-must-stay", "transfer-shapes", "transfer-cifar10",
                                          "transfer-flowers17", "transfer-costs", "encoders",
-                                         "batchnorm-bug", "clinic", "tables", "figures"))
+                                         "batchnorm-bug", "clinic", "untrained", "tables", "figures"))
     parser.add_argument("--photos", default="cifar10", help="cifar10, or a zip of its class folders")
     parser.add_argument("--flowers", default="flowers17.zip", help="a zip of Oxford Flowers-17 in class folders")
     parser.add_argument("--seeds", type=int, default=0, help="3 where not given, and 5 for transfer")
@@ -499,6 +493,8 @@ if __name__ == "__main__":
         make_batchnorm(options.seeds or 5)
     elif what == "clinic":
         make_clinic()
+    elif what == "untrained":
+        make_untrained(options.photos, seeds)
     elif what == "tables":
         make_tables()
     else:

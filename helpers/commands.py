@@ -139,12 +139,13 @@ def _known(out: Path, resume: bool, what: str) -> list[dict]:
 
 
 def run_findings(options: argparse.Namespace) -> int:
-    """Run a study, and say where it agrees with the paper."""
-    from helpers.agreement import judge, verdicts_table
+    """Run a study, and say where it goes the paper's way."""
+    from helpers.agreement import judge
     from helpers.findings import run_study
     from helpers.results import write_results
     from helpers.runtime import pick_device, usable_cores
     from helpers.studies import DATA
+    from helpers.verdicts import claims_table
 
     data = tuple(options.data.split(","))
     for name in data:
@@ -157,7 +158,7 @@ def run_findings(options: argparse.Namespace) -> int:
     known = _known(out, options.resume, "a study")
     rows = run_study(options.study, photos=options.photos, data=data, seeds=options.seeds, workers=workers, known=known,
                      keep=lambda rows: write_results(out, rows), progress=not options.no_progress)
-    print(verdicts_table(judge(options.study, rows)))
+    print(claims_table(judge(options.study, rows)))
     print(f"± is the 95% interval over seeds; one seed has none, and decides nothing. Rows: {out}")
     return 0
 

@@ -31,7 +31,7 @@ from helpers.losses import positive_index
 from helpers.metrics import contrastive_rank
 from helpers.runtime import fast_mode, hardware, pick_device
 from helpers.settings import Settings, settings_for, view_maker
-from helpers.simclr import Pretrained, pretrain
+from helpers.simclr import Pretrained, SimCLR, pretrain
 from helpers.studies import DATA, IMAGES, STUDIES, Cell
 from helpers.transfer import train_last_layers
 
@@ -83,6 +83,23 @@ def run_cell(cell: Cell, photos: str = "cifar10", progress: bool = False) -> lis
             "settings": json.dumps(asdict(settings)),
             "threads": torch.get_num_threads(), "hardware": hardware(), "torch": torch.__version__}
     return [{"data": cell.data, **cell.about, **each, **made} for each in measured]
+
+
+def score_untrained(data: str, seed: int, photos: str = "cifar10") -> dict:
+    """Return the row of an encoder as a run of "composition" begins with it, measured as that study measures.
+
+    Args:
+        data: "photos" or "shapes".
+        seed: Of its weights.
+        photos: See `run_cell`.
+    """
+    cell = next(cell for cell in STUDIES["composition"](seed) if cell.data == data)
+    parts = _parts("shapes" if data == "shapes" else photos, cell.images)
+    encoder = SimCLR(cell.settings, parts[0].images).encoder.eval().to(pick_device())
+    scores = evaluate(encoder, *parts, strengths=PROBE_STRENGTHS)
+    return {"data": data, "knn": scores["knn"], "probe": scores["probe"], "seed": seed, "images": len(parts[0]),
+            "test_images": len(parts[2]), "source": _source(cell, photos), "hardware": hardware(),
+            "torch": torch.__version__}
 
 
 def rerun(study: str, seed: int, **about: str) -> dict:

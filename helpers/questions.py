@@ -169,13 +169,14 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
              "any."),
             ("Nothing.", "A finding says more than a number. Does 'stronger colour helps' name a size?")), 1),
         Question("A difference over three seeds is +1.2, its 95% interval from −0.8 to +3.2. What do you report?", (
-            ("It agrees: the mean is above 0.", "Three seeds scatter. Which differences would they allow as well?"),
+            ("The paper is right: the mean is above 0.", "Three seeds scatter. Which differences do they allow, too?"),
             ("There is no difference.", "A difference of 3 lies in the interval, too. What is it that you know?"),
-            ("Undecided.", "Yes: too few seeds, or too small a difference, to tell.")), 2),
-        Question("Why did the rules of agreement stand before the runs were made?", (
+            ("That I cannot tell.", "Yes: too few seeds, or too small a difference, to tell.")), 2),
+        Question("Why did the rules stand before the runs were made?", (
             ("Whoever sees the numbers first finds a rule by which they fit.", "Yes, and mostly without noticing."),
             ("The runs depend on the rules.", "Each run would have come out the same. Who would not?"),
-            ("So that more claims agree.", "They cannot be chosen to please any more: probably fewer do.")), 0),
+            ("So that more claims come out as the paper's.", "They cannot be chosen to please any more: probably "
+             "fewer do.")), 0),
         Question("The batch is eight times as large, the number of epochs the same. What else has changed?", (
             ("Nothing.", "How many batches make an epoch now?"),
             ("The network sees eight times as many images.", "An epoch is every image once, in batches of any size. "

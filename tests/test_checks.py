@@ -240,7 +240,7 @@ def loops_pair(table, names):
 
 def statistics_verdict(differences, t):
     middle, width = statistics.mean(differences), t * statistics.stdev(differences) / math.sqrt(len(differences))
-    return "agrees" if middle > width else "disagrees" if middle < -width else "undecided"
+    return "same" if middle > width else "opposite" if middle < -width else "cannot tell"
 
 
 def loops_verdict(differences, t):
@@ -249,15 +249,15 @@ def loops_verdict(differences, t):
     error = (sum((value - mean) ** 2 for value in differences) / (n - 1) / n) ** 0.5
     low, high = mean - t * error, mean + t * error
     if low > 0:
-        return "agrees"
+        return "same"
     if high < 0:
-        return "disagrees"
-    return "undecided"
+        return "opposite"
+    return "cannot tell"
 
 
 RIGHT = {
     "verdict": [statistics_verdict, loops_verdict,
-                lambda d, t: ["disagrees", "undecided", "agrees"][1 + int(np.sign(np.mean(d))) * bool(
+                lambda d, t: ["opposite", "cannot tell", "same"][1 + int(np.sign(np.mean(d))) * bool(
                     abs(np.mean(d)) > t * stats.sem(d))],
                 lambda d, t: loops_verdict(torch.tensor(d), t), lambda d, t: loops_verdict(d[::-1], t)],
     "mask_patches": [loops_mask, kron_mask,
@@ -492,7 +492,7 @@ def test_answers_in_half_precision_pass(name):
     ("contrastive_top1", lambda z: round(float(loops_top1(z)), 2)),
     ("knn_predict", lambda b, y, q, k: F.one_hot(torch.as_tensor(loops_knn(b, y, q, k)).clamp(max=9), 10).argmax(1)),
     ("knn_predict", lambda b, y, q, k: torch.tensor(loops_knn(b, y, q, k)).squeeze()),
-    ("verdict", lambda d, t: "agrees" if np.mean(d) >= t * stats.sem(d) else loops_verdict(d, t)),
+    ("verdict", lambda d, t: "same" if np.mean(d) >= t * stats.sem(d) else loops_verdict(d, t)),
     ("verdict", lambda d, t: loops_verdict(d, {3: 4.3, 4: 3.18}.get(len(d), 2.78))),
     ("rotation_task", lambda x: (loops_rotation(x)[0], torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])[:len(x)])),
     ("two_views", lambda x, a: torch.cat([a(x), a(x)]).reshape(2 * len(x), *x.shape[1:])),
@@ -529,7 +529,7 @@ def test_a_mistake_has_its_name_also_where_it_breaks(name, answer, mistake):
 
 
 @pytest.mark.parametrize(("name", "answer", "told"), [
-    ("verdict", lambda d, t: "agrees" if loops_verdict(d, t) == "agrees" else None, "nothing comes back. Is there"),
+    ("verdict", lambda d, t: "same" if loops_verdict(d, t) == "same" else None, "nothing comes back. Is there"),
     ("rotation_task", lambda x: (torch.rot90(loops_rotation(x)[0], 1, (2, 3)), torch.arange(len(x)) % 4), " at [0, 0"),
     ("nt_xent", lambda z, t: nt_xent(z, t) + (z - z.detach()).sum(), "of the gradient: "),
     ("choose_labels", lambda y, n, s: [loops_labels(y, n, s)], "instead of one row"),

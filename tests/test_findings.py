@@ -13,19 +13,25 @@ from PIL import Image
 
 from helpers import findings
 from helpers.__main__ import main
-from helpers.agreement import CLAIMS, PAPER_LENGTHS, TABLE_1, TABLE_3, TABLE_5, TABLE_B1, judge, panels, verdict
+from helpers.agreement import CLAIMS, Claim, direction, judge, size
+from helpers.artifacts import PROJECT
 from helpers.augmentations import color_drop, sobel
 from helpers.data import ImageSet, load
-from helpers.findings import pairs_found, run_cell, run_study, unnormalized_nt_xent
+from helpers.figures.findings import NUMBERS, SHORT
+from helpers.findings import pairs_found, run_cell, run_study, score_untrained, unnormalized_nt_xent
+from helpers.panels import panels
+from helpers.paper import FIGURE_5, PAPER_LENGTHS, TABLE_1, TABLE_3, TABLE_5, TABLE_B1
 from helpers.plotting import draw_curves
-from helpers.results import curves
+from helpers.results import curves, read_results
 from helpers.settings import PRESETS, TRANSFORMS
 from helpers.simclr import Pretrained, SimCLR
 from helpers.studies import BATCHES, LENGTHS, STUDIES, Cell
+from helpers.verdicts import DIRECTIONS, ELSEWHERE, HEADLINES, claims_table, headlines_table, judge_all, selected, tally
 from helpers.widgets.composition import CompositionExplorer
 from helpers.widgets.prediction import Prediction
 
 TINY = replace(PRESETS["smoke"], epochs=1.0)
+LECTURE_3 = (PROJECT / "slides" / "03_simclr_findings.md").read_text("utf-8")
 
 
 def views(one_branch: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -261,10 +267,8 @@ def made_rows(study: str) -> list[dict]:
                 for strength, score in strengths.items():
                     row(score, objective=objective, strength=strength)
         elif study == "composition":
-            for a in TRANSFORMS:
-                for b in TRANSFORMS:
-                    crop, color = "crop" in (a, b), "color" in (a, b) and a != b
-                    row(20 + (10 + seed) * (crop + color), first=a, second=b)
+            for (first, second), score in FIGURE_5.items():
+                row(score, first=first, second=second)
         elif study == "head":
             for kind, size, score in (("none", "", 50), ("linear", "32", 60), ("linear", "128", 60.25),
                                       ("linear", "512", 60.5), ("nonlinear", "32", 63 + 0.01 * seed),
@@ -290,35 +294,40 @@ def made_rows(study: str) -> list[dict]:
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_the_papers_own_figures_agree_with_every_claim(study):
-    lines = judge(study, made_rows(study))
-    assert {line["claim"] for line in lines} == {claim.text for claim in CLAIMS if claim.study == study}
-    few = {claim.text for claim in CLAIMS if claim.cells == 4}  # four come in the same order by chance
-    assert {line["verdict"] for line in lines if line["claim"] not in few} == {"agrees"}
-    assert {line["verdict"] for line in lines if line["claim"] in few} <= {"too few"}
-    for line in lines:
-        if line["paper"].lstrip("+").replace(".", "").isdigit():
-            assert line["ours"] == pytest.approx(float(line["paper"]), abs=0.06), line["claim"]
+def test_the_papers_own_figures_have_every_claims_direction_and_size(study):
+    judged = judge(study, made_rows(study))
+    assert {one.claim.id for one in judged} == {claim.id for claim in CLAIMS if claim.study == study}
+    for one in judged:
+        assert one.direction == "same", one.claim.id
+        if one.claim.paper is not None and not one.claim.bound:
+            assert one.mean == pytest.approx(one.claim.paper, abs=0.06), one.claim.id
 
 
-def test_the_opposite_of_the_paper_disagrees():
+def test_the_papers_rows_of_figure_5_have_the_means_that_it_prints():
+    means = {}
+    for (first, _), accuracy in FIGURE_5.items():
+        means.setdefault(first, []).append(accuracy)
+    assert [sum(row) / len(row) for row in means.values()] == pytest.approx(
+        [39.2, 29.4, 25.7, 18.8, 15.5, 14.5, 13.8], abs=0.06)
+
+
+def test_the_opposite_of_the_paper_is_opposite():
     rows = made_rows("temperature")
     for row in rows:
         row["probe"], row["pairs_found"] = 1 - row["probe"], 1 - row["pairs_found"]
-    assert {line["verdict"] for line in judge("temperature", rows) if line["unit"] == "points"} == {"disagrees"}
+    assert {one.direction for one in judge("temperature", rows)} == {"opposite"}
     grid = made_rows("batch_epochs")
     for row in grid:
         row["probe"] = 1 - row["probe"]
-    assert {line["verdict"] for line in judge("batch_epochs", grid) if line["unit"] != "points"} == {"disagrees"}
+    assert {one.direction for one in judge("batch_epochs", grid) if one.claim.cells} == {"opposite"}
 
 
 def test_only_seeds_with_every_cell_are_judged():
     rows = made_rows("temperature")
     half = [row for row in rows if row["seed"] < 2 or (row["L2"] == "yes" and row["temperature"] == "0.1")]
-    assert {line["seeds"] for line in judge("temperature", half)} == {2}
+    assert {one.seeds for one in judge("temperature", half)} == {2}
     rows[0]["failed"], rows[0]["probe"] = "the loss is nan", ""
-    lines = judge("temperature", rows)
-    assert {(line["data"], line["seeds"]) for line in lines} == {(rows[0]["data"], 2), ("shapes", 3)}
+    assert {(one.data, one.seeds) for one in judge("temperature", rows)} == {(rows[0]["data"], 2), ("shapes", 3)}
     assert judge("temperature", rows[:3]) == []
     for study in set(STUDIES) - {"knowledge"}:  # whose cells have many rows, which come together
         for cut in range(0, 60, 7):
@@ -345,15 +354,78 @@ def test_a_run_that_diverges_is_a_row_without_scores(tiny_study):
         run_cell(replace(tiny_study(0)[0], settings=replace(TINY, batch_size=256)))
 
 
-def test_verdicts_follow_the_interval():
-    assert verdict(1, 0.9) == "agrees"
-    assert verdict(-1, 0.9) == "disagrees"
-    assert verdict(1, 1.1) == "undecided"
-    assert verdict(1, math.nan) == "undecided", "one seed decides nothing"
-    assert [verdict(rho, 0.05, cells=16) for rho in (0.57, 0.54, -0.57)] == ["agrees", "undecided", "disagrees"]
-    assert verdict(1.0, 0.0, cells=4) == "too few", "one order of 24"
-    assert [verdict(mean, 1, small=True) for mean in (0.5, -0.9, 1.5, 3.5, -3.5)] == [
-        "agrees", "agrees", "undecided", "disagrees", "disagrees"]
+def claim(**options):
+    return Claim("x", "head", "x", lambda rows: {}, **options)
+
+
+def test_the_direction_follows_the_interval():
+    above = claim(paper=3.0)
+    assert [direction(above, *ours) for ours in ((1, 0.9), (-1, 0.9), (1, 1.1))] == ["same", "opposite", "cannot tell"]
+    assert direction(above, 1, math.nan) == "cannot tell", "one seed decides nothing"
+    below = claim(paper=-3.0, falls=True)
+    assert [direction(below, *ours) for ours in ((-1, 0.9), (1, 0.9), (1, 1.1))] == ["same", "opposite", "cannot tell"]
+    order = claim(cells=16)
+    assert [direction(order, rho, 0.05) for rho in (0.57, 0.54, -0.57)] == ["same", "cannot tell", "opposite"]
+    alike = claim(small=True)
+    assert [direction(alike, mean, 1) for mean in (0.5, -0.9, 1.5, 3.5, -3.5)] == [
+        "same", "same", "cannot tell", "opposite", "opposite"]
+
+
+def test_the_size_is_whether_the_interval_holds_the_papers_figure():
+    assert [size(claim(paper=3.0), mean, 1) for mean in (2.5, 4.0, 4.1, 1.9, -3.0)] == [
+        "inside", "inside", "outside", "outside", "outside"]
+    more_than = claim(paper=10.0, bound=True)
+    assert [size(more_than, mean, 1) for mean in (8.9, 9.1, 30.0)] == ["outside", "inside", "inside"]
+    assert size(claim(), 1, 1) == size(claim(paper=3.0), 3, math.nan) == ""
+
+
+def test_kNN_in_place_of_the_probe_turns_what_only_the_probe_shows():
+    rows = [row | {"knn": 1 - row["probe"], "knn_z": row["probe_z"]} for row in made_rows("head")]
+    judged = {one.claim.id: one for one in judge("head", rows)}
+    assert judged["head-nonlinear-beats-none"].turned
+    assert judged["head-nonlinear-beats-none"].by_knn.direction == "opposite"
+    same = [row | {"knn": row["probe"], "knn_z": row["probe_z"]} for row in rows]
+    assert not any(one.turned for one in judge("head", same))
+    table = claims_table(judge("head", rows))
+    line = next(line for line in table.splitlines() if "a nonlinear head beats none" in line)
+    assert line.count("†") == 2
+    assert "† Judged by kNN" in table
+
+
+def test_the_lines_of_readme_and_lecture_are_chosen_by_their_rule():
+    """Claims of abstract and section titles, and every claim that is opposite on photos: none more, none fewer."""
+    judged = judge_all()
+    known = {claim.id for claim in (*CLAIMS, *ELSEWHERE)}
+    headlines = {claim for headline in HEADLINES for claim in headline.claims}
+    assert headlines <= known
+    opposite = {one.claim.id for one in judged if one.data == "photos" and one.direction == "opposite"}
+    assert set(selected(judged)) == headlines | opposite
+    turned = [replace(one, direction="opposite") if one.claim.id == "blur-on-top" else one for one in judged]
+    assert set(selected(turned)) == headlines | opposite | {"blur-on-top"}, "a new opposite is shown, too"
+    table = headlines_table(judged)
+    for one in judged:
+        assert (f"| {one.claim.text} |" in table) == (one.claim.id in selected(judged)), one.claim.id
+    for headline in HEADLINES:
+        assert headline.unmeasured in table
+    told = {word: sum(one.data == "photos" and one.direction == word for one in judged) for word in DIRECTIONS}
+    for word, count in told.items():
+        assert f"{count} {word}" in tally(judged)
+    for lecture in ("abstract", "against_supervised", "batch_epochs", "color", "composition", "head", "temperature"):
+        assert f"{{{{{lecture}_verdicts}}}}" in LECTURE_3
+    shown = "".join(NUMBERS[name]() for name in NUMBERS if name.endswith("_verdicts"))
+    for claim in selected(judged):
+        assert f"| {SHORT[claim]} |" in shown, claim
+    assert set(SHORT) == set(selected(judged))
+
+
+def test_gains_more_or_loses_less_says_what_simclr_itself_does():
+    """"Gains more" may be said only where SimCLR's own gain has an interval above 0."""
+    for one in judge_all():
+        if one.claim.sides:
+            mean, width = one.sides["SimCLR"]
+            gains = mean - width > 0
+            assert ("gains more" in one.claim.text) == gains, (one.claim.id, one.data)
+            assert ("loses less" in one.claim.text) != gains, (one.claim.id, one.data)
 
 
 def test_findings_on_the_command_line(tiny_study, tmp_path, capsys):
@@ -472,12 +544,25 @@ def test_the_heat_map_shows_the_table_and_the_views_of_the_pair():
     for row in rows:
         row["neighbors"] = json.dumps([[1, 2, 3, 4]] * 6) if row["data"] == "shapes" else ""
     explorer = CompositionExplorer(rows)
-    assert "shapes, crop then colour: 45.0% ± 12.4%" in explorer.text
-    assert "crop alone 34.0%, colour alone 23.0%" in explorer.text
+    assert "shapes, crop then colour: a linear probe classifies 59.3% ± 7.5%" in explorer.text
+    assert "crop alone 36.1%, colour alone 21.8%" in explorer.text
     assert explorer.text.endswith("number 1 of 49.")
     before = explorer.image.value
     explorer.press(explorer.again)
     explorer.redraw()
     assert explorer.image.value != before, "other views are drawn"
     explorer.data.value, explorer.first.value, explorer.second.value = "photos", "sobel", "sobel"
-    assert "photos, Sobel alone: 23.0%" in explorer.text
+    assert "photos, Sobel alone: a linear probe classifies 7.0%" in explorer.text
+
+
+def test_the_heat_map_shows_an_untrained_encoder_of_the_same_protocol():
+    explorer = CompositionExplorer()
+    assert explorer.data.value == "shapes"
+    assert "An untrained encoder reaches 21.9%: 23 of 49 cells lie below it." in explorer.text
+    untrained, cells = read_results("findings_untrained"), read_results("findings_composition")
+    for data in ("photos", "shapes"):
+        made = {(row["images"], row["test_images"], row["source"]) for row in cells if row["data"] == data}
+        assert made == {(row["images"], row["test_images"], row["source"]) for row in untrained if row["data"] == data}
+    row = score_untrained("shapes", 0)
+    shipped, = (each for each in untrained if each["data"] == "shapes" and each["seed"] == "0")
+    assert row["probe"] == pytest.approx(float(shipped["probe"]), abs=0.01)

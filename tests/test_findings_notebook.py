@@ -5,28 +5,15 @@ import re
 import pytest
 from prose import prose, solution
 
-from helpers.agreement import (
-    PAPER_BATCHES,
-    PAPER_LENGTHS,
-    SMALL,
-    TABLE_1,
-    TABLE_3,
-    TABLE_5,
-    TABLE_B1,
-    batch_cell,
-    judge,
-    mean_of,
-    minus,
-    pair,
-    verdict,
-    verdicts_table,
-)
+from helpers.agreement import SMALL, batch_cell, below_untrained, judge, mean_of, minus, pair
 from helpers.data import load
 from helpers.metrics import mean_interval
 from helpers.models import build_encoder
+from helpers.paper import PAPER_BATCHES, PAPER_LENGTHS, TABLE_1, TABLE_3, TABLE_5, TABLE_B1
 from helpers.results import curves, read_results
 from helpers.settings import TRANSFORMS, settings_for
 from helpers.studies import BATCHES, DATA, IMAGES, LENGTHS, STUDIES
+from helpers.verdicts import claims_table, headlines_table, judge_all, tally_table
 
 TABLES = {study: read_results(f"findings_{study}") for study in STUDIES}
 PROSE = prose("06")
@@ -40,7 +27,12 @@ def shown():
 
 @pytest.mark.parametrize("study", [study for study in STUDIES if study != "knowledge"])
 def test_verdicts_are_those_of_the_tables(study):
-    assert verdicts_table(judge(study, TABLES[study])) in shown(), "run: python notebooks/build.py 06 --execute"
+    assert claims_table(judge(study, TABLES[study])) in shown(), "run: python notebooks/build.py 06 --execute"
+
+
+def test_the_tally_and_the_claims_chosen_by_rule_are_those_of_the_tables():
+    assert tally_table(judge_all()) in shown()
+    assert headlines_table(judge_all()) in shown()
 
 
 def test_what_h_and_z_know_is_what_the_table_holds():
@@ -73,66 +65,88 @@ def test_every_number_in_the_text_is_the_papers_or_a_setting():
     assert numbers <= {float(value) for value in paper | settings | judging} | {5.0}, "5: the minutes it takes"
 
 
-# A sentence of the notebook, and what has to be so in the tables for it to stand there.
-SAID: dict[str, list[tuple[str, str, str, str]]] = {
+# A sentence of the notebook, and what has to be so for it to stand there: (id of a claim, data, direction).
+SAID: dict[str, list[tuple[str, str, str]]] = {
     "on photos, all of it. Crop with colour is the best pair, ahead of either alone and of every other pair, and pairs "
-    "with colour or with a crop are ahead of those without": [("composition", claim, "photos", "agrees") for claim in (
-        "crop with colour beats the better of the two alone", "crop with colour beats the best other pair",
-        "pairs with colour beat pairs without", "pairs with a crop beat pairs without")],
-    "On shapes, pairs with colour are far ahead, too": [
-        ("composition", "pairs with colour beat pairs without", "shapes", "agrees")],
+    "with colour or with a crop are ahead of those without. The 49 cells come in much the same order": [
+        (claim, "photos", "same") for claim in ("crop-color-beats-either", "crop-color-beats-pairs",
+                                                "color-beats-without", "crop-beats-without", "composition-order")],
+    "On shapes, pairs with colour are far ahead, too": [("color-beats-without", "shapes", "same")],
     "on shapes a crop is a burden. Crop with colour is behind colour alone": [
-        ("composition", claim, "shapes", "disagrees") for claim in (
-            "pairs with a crop beat pairs without", "crop with colour beats the better of the two alone")],
-    "Stronger colour jitter costs supervised training, and SimCLR gains more from it than supervised training does, on "
-    "photos and on shapes": [("color", claim, data, "agrees") for data in DATA for claim in (
-        "supervised training loses from strength 1/8 to 1", "SimCLR gains more from strength than supervised")],
-    "that SimCLR itself gains from 1/8 to 1, or from blur": [
-        ("color", claim, data, "undecided") for data in DATA for claim in (
-            "SimCLR gains from strength 1/8 to 1", "SimCLR gains from blur on top")],
-    "with a nonlinear head, $h$ does better than $z$, on photos and on shapes": [
-        ("head", "with a nonlinear head, h beats z", data, "agrees") for data in DATA],
-    "on photos the length of $z$ hardly matters": [("head", "z of 512 numbers or of 32", "photos", "agrees")],
-    "a nonlinear head cannot be told from a linear one, neither on photos nor on shapes": [
-        ("head", "a nonlinear head beats a linear one", data, "undecided") for data in DATA],
-    "On shapes it is clearly worse than none": [("head", "a nonlinear head beats none", "shapes", "disagrees")],
-    "there a $z$ of 32 numbers is clearly too short": [("head", "z of 512 numbers or of 32", "shapes", "disagrees")],
+        (claim, "shapes", "opposite") for claim in ("crop-beats-without", "crop-color-beats-either")],
+    "Stronger colour jitter costs supervised training accuracy, and SimCLR loses less than supervised training does, "
+    "on photos and on shapes": [(claim, data, "same") for data in DATA for claim in (
+        "strength-supervised", "strength-against-supervised")],
+    "whether SimCLR itself gains from 1/8 to 1, or from blur": [
+        (claim, data, "cannot tell") for data in DATA for claim in ("strength-simclr", "blur-on-top")],
+    "with a nonlinear head, the probe does better on $h$ than on $z$, on photos and on shapes": [
+        ("head-h-beats-z", data, "same") for data in DATA],
+    "on photos the length of $z$ hardly matters": [("head-length", "photos", "same")],
+    "a nonlinear head from a linear one, neither on photos nor on shapes": [
+        ("head-nonlinear-beats-linear", data, "cannot tell") for data in DATA],
+    "on shapes it is clearly worse than none": [("head-nonlinear-beats-none", "shapes", "opposite")],
+    "there a $z$ of 32 numbers is clearly too short": [("head-length", "shapes", "opposite")],
     "longer training helps the largest batch, on photos and on shapes": [
-        ("batch_epochs", "the longest training beats the shortest, largest batch", data, "agrees") for data in DATA],
+        ("longest-beats-shortest", data, "same") for data in DATA],
     "On photos the order of the sixteen cells is the paper's, with both scalings": [
-        ("batch_epochs", f"the order of the 16 cells (mostly of their lengths), {scaling} scaling", "photos", "agrees")
-        for scaling in ("linear", "root")],
+        (claim, "photos", "same") for claim in ("batch-order-linear", "batch-order-root")],
     "on photos a larger batch costs SimCLR less than supervised training": [
-        ("batch_epochs", "SimCLR gains more from a larger batch than supervised", "photos", "agrees")],
-    "On shapes it is clearly behind in the shortest training": [
-        ("batch_epochs", "the largest batch beats the smallest, shortest training", "shapes", "disagrees")],
+        ("batch-against-supervised", "photos", "same")],
+    "On shapes it is clearly behind in the shortest training": [("batch-largest-beats-smallest", "shapes", "opposite")],
     "On photos SimCLR gains *less* from longer training than supervised training does": [
-        ("batch_epochs", "SimCLR gains more from longer training than supervised", "photos", "disagrees")],
-    "is a little worse than linear scaling for batch 32 in one epoch": [
-        ("batch_epochs", "root scaling beats linear, smallest batch and shortest", "photos", "disagrees")],
+        ("length-against-supervised", "photos", "opposite")],
+    "is a little worse than linear scaling for batch 32 in one epoch": [("root-beats-linear", "photos", "opposite")],
     "whether on photos the largest batch beats the smallest in the shortest training": [
-        ("batch_epochs", "the largest batch beats the smallest, shortest training", "photos", "undecided")],
+        ("batch-largest-beats-smallest", "photos", "cannot tell")],
     "on either, whether that lead changes with longer training": [
-        ("batch_epochs", "that lead shrinks from the shortest training", data, "undecided") for data in DATA],
-    "and on shapes the order of the cells": [
-        ("batch_epochs", "the order of the 16 cells (mostly of their lengths), linear", "shapes", "undecided")],
-    "τ 0.1 is better than τ 1, on photos and on shapes": [
-        ("temperature", "τ 0.1 beats τ 1", data, "agrees") for data in DATA],
+        ("batch-lead-shrinks", data, "cannot tell") for data in DATA],
+    "and on shapes the order of the cells": [("batch-order-linear", "shapes", "cannot tell")],
+    "τ 0.1 is better than τ 1, on photos and on shapes": [("tau-0.1-beats-1", data, "same") for data in DATA],
     "that 0.1 is better than 0.05, or that normalising $z$ helps the probe": [
-        ("temperature", claim, data, "undecided") for data in DATA for claim in (
-            "τ 0.1 beats τ 0.05", "with L2 (τ 0.1) beats without (τ 10)")],
-    "on photos fewer pairs are found without L2, not more": [
-        ("temperature", "more pairs are found without L2", "photos", "disagrees")],
+        (claim, data, "cannot tell") for data in DATA for claim in ("tau-0.1-beats-0.05", "l2-beats-none")],
+    "on photos fewer pairs are found without L2, not more": [("more-pairs-without-l2", "photos", "opposite")],
 }
+
+
+def verdict_of(claim, data):
+    """Return what became of a claim."""
+    one, = (one for one in judge_all() if one.claim.id == claim and one.data == data)
+    return one
 
 
 @pytest.mark.parametrize("sentence", SAID)
 def test_a_sentence_stands_only_while_its_verdicts_do(sentence):
     assert " ".join(sentence.split()) in PROSE
-    for study, claim, data, expected in SAID[sentence]:
-        line, = (line for line in judge(study, TABLES[study])
-                 if line["claim"].startswith(claim) and line["data"] == data)
-        assert line["verdict"] == expected, (claim, data)
+    for claim, data, expected in SAID[sentence]:
+        assert verdict_of(claim, data).direction == expected, (claim, data)
+
+
+def test_what_the_text_says_of_sizes_and_of_knn_is_in_the_tables():
+    assert "every difference is a fraction of the paper's" in PROSE
+    for claim in ("crop-color-beats-either", "crop-color-beats-pairs", "color-beats-without", "crop-beats-without"):
+        one = verdict_of(claim, "photos")
+        assert one.size == "outside"
+        assert 0 < one.mean < one.claim.paper / 2
+    assert "on photos by far fewer points than the paper's 10" in PROSE
+    assert verdict_of("head-h-beats-z", "photos").mean < 5
+    assert "By kNN, $h$ is not ahead of $z$ at all" in PROSE
+    for data in DATA:
+        assert verdict_of("head-h-beats-z", data).by_knn.mean < 0
+    assert "the size is hardly ever the paper's" in PROSE
+    sizes = [one.size for one in judge_all() if one.size]
+    assert sizes.count("inside") < len(sizes) / 5
+
+
+def test_what_the_text_says_of_untrained_encoders_is_in_the_tables():
+    assert "On shapes, nearly half of the cells lie below an untrained encoder. On photos none does, but many" in PROSE
+    untrained = read_results("findings_untrained")
+    baseline, below = below_untrained(TABLES["composition"], untrained, "shapes")
+    assert 0.4 < below / 49 < 0.5
+    baseline, below = below_untrained(TABLES["composition"], untrained, "photos")
+    assert below == 0
+    photos = [row for row in TABLES["composition"] if row["data"] == "photos"]
+    cells = [mean_of(photos, first=a, second=b) for a in TRANSFORMS for b in TRANSFORMS]
+    assert sum(sum(cell.values()) / len(cell) < baseline + 3 for cell in cells) >= 10, "within three points: many"
 
 
 def best_pair(data):
@@ -190,12 +204,13 @@ def total(scores):
 
 def surely(of, more, less):
     """Return whether the difference of two sources, seed by seed, has an interval above 0."""
-    return verdict(*mean_interval(list(minus(of[more], of[less]).values()))) == "agrees"
+    mean, width = mean_interval(list(minus(of[more], of[less]).values()))
+    return mean - width > 0
 
 
 def test_what_the_text_says_of_h_and_z_is_in_the_table():
     assert "$h$ knows more than $z$ about each of the four questions, on photos and on shapes" in PROSE
-    assert {line["verdict"] for line in judge("knowledge", TABLES["knowledge"])} == {"agrees"}
+    assert {one.direction for one in judge("knowledge", TABLES["knowledge"])} == {"same"}
     turns = known("photos", "rotation")["z"]
     assert total(turns) > 35 * len(turns), "far above guessing, 25%"
     assert "whether a shape is grey, a small network tells better from them than from $h$" in PROSE

@@ -153,24 +153,24 @@ def _verdict(differences: list[float], t: float, spread=None, by_root: bool = Tr
     width = (values.std() if spread is None else spread(values)) * (t if factor else 1)
     width = width / len(values) ** 0.5 if by_root else width
     if middle(values) - width > 0:
-        return "agrees"
-    return "disagrees" if middle(values) + width < 0 else "undecided"
+        return "same"
+    return "opposite" if middle(values) + width < 0 else "cannot tell"
 
 
 def _signs(differences: list[float], t: float) -> str:
-    return "agrees" if min(differences) > 0 else "disagrees" if max(differences) < 0 else "undecided"
+    return "same" if min(differences) > 0 else "opposite" if max(differences) < 0 else "cannot tell"
 
 
 def _turned(differences: list[float], t: float) -> str:
-    return {"agrees": "disagrees", "disagrees": "agrees"}.get(_verdict(differences, t), "undecided")
+    return {"same": "opposite", "opposite": "same"}.get(_verdict(differences, t), "cannot tell")
 
 
-def _no_disagreement(differences: list[float], t: float) -> str:
-    return "agrees" if _verdict(differences, t) == "agrees" else "undecided"
+def _never_opposite(differences: list[float], t: float) -> str:
+    return "same" if _verdict(differences, t) == "same" else "cannot tell"
 
 
 def _two_words(differences: list[float], t: float) -> str:
-    return "agrees" if _verdict(differences, t) == "agrees" else "disagrees"
+    return "same" if _verdict(differences, t) == "same" else "opposite"
 
 
 VERDICT = Exercise(
@@ -203,10 +203,10 @@ VERDICT = Exercise(
                 lambda d, t: _verdict(d, t * (len(d) / (len(d) - 1)) ** 0.5)),
         Mistake("the median instead of the mean", "The interval lies around the mean: what is yours around?",
                 lambda d, t: _verdict(d, t, middle=lambda v: v.median())),
-        Mistake("agrees and disagrees are swapped", "The interval lies above 0: who is right, the paper or its "
+        Mistake("same and opposite are swapped", "The interval lies above 0: who is right, the paper or its "
                 "opposite?", _turned),
-        Mistake("nothing ever disagrees", "What do you say when the whole interval lies below 0?", _no_disagreement),
-        Mistake("what holds 0 is called disagreement", "No evidence for is not evidence against. What is the third "
+        Mistake("nothing is ever opposite", "What do you say when the whole interval lies below 0?", _never_opposite),
+        Mistake("what holds 0 is called opposite", "No evidence for is not evidence against. What is the third "
                 "word?", _two_words)),
     hints=("The half width of the interval is t times the standard error of the mean.",
            "The standard error is the standard deviation (with n − 1) over the root of n.",

@@ -7,43 +7,41 @@ from functools import lru_cache, partial
 import torch
 from matplotlib.figure import Figure
 
-from helpers.agreement import PAPER_BATCHES, TABLE_3, TABLE_B1, TITLES, judge, panels
+from helpers.agreement import Judged, below_untrained, with_interval
 from helpers.data import load, sample_photos
 from helpers.figures.common import explorer_picture
 from helpers.metrics import mean_interval
+from helpers.panels import TITLES, panels
+from helpers.paper import PAPER_BATCHES, TABLE_3, TABLE_6, TABLE_7, TABLE_B1
 from helpers.plotting import CHOSEN, OTHER, TEXT, VIEW_A, VIEW_B, draw_curves
 from helpers.results import curves, read_results
 from helpers.settings import settings_for, view_maker
 from helpers.transfer import OPTIONS
+from helpers.verdicts import KNN_MARK, judge_all, selected, tally_table
 from helpers.widgets.canvas import Canvas
 from helpers.widgets.composition import CompositionExplorer
 from helpers.widgets.explorer import WIDTH
 
-# Chen et al. 2020, arXiv 2002.05709v3: Table 6, and Table 7 (top-5 at 1% and at 10% of the labels).
-TABLE_6 = {"MoCo": 60.6, "PIRL": 63.6, "CPC v2": 63.8, "SimCLR": 69.3, "SimCLR, 4× as wide": 76.5}
-TABLE_7 = {"supervised": (48.4, 80.4), "SimCLR": (75.5, 87.8), "SimCLR, 4× as wide": (85.8, 92.6)}
-
-# Claims of `agreement.CLAIMS`, in the words of a slide.
+# Claims by their ids, in the words of a slide.
 SHORT = {
-    "crop with colour beats the better of the two alone": "crop + colour over either",
-    "crop with colour beats the best other pair": "… over the best other",
-    "pairs with colour beat pairs without": "with colour over without",
-    "pairs with a crop beat pairs without": "with a crop over without",
-    "SimCLR gains from strength 1/8 to 1": "SimCLR gains",
-    "supervised training loses from strength 1/8 to 1": "supervised loses",
-    "SimCLR gains more from strength than supervised training does": "SimCLR gains more",
-    "SimCLR gains from blur on top": "blur: SimCLR gains",
-    "a nonlinear head beats a linear one": "nonlinear over linear",
-    "a nonlinear head beats none": "nonlinear over none",
-    "with a nonlinear head, h beats z": "h over z",
-    "z of 512 numbers or of 32: hardly matters": "z of 512 or 32: alike",
-    "the largest batch beats the smallest, shortest training": "largest batch over smallest",
-    "that lead shrinks from the shortest training to the longest": "… and that lead shrinks",
-    "the longest training beats the shortest, largest batch": "longest over shortest",
-    "τ 0.1 beats τ 0.05": "τ 0.1 over 0.05",
-    "τ 0.1 beats τ 1": "τ 0.1 over 1",
-    "with L2 (τ 0.1) beats without (τ 10)": "with L2 over without"}
-SIGNS = {"agrees": "✓", "disagrees": "✗", "undecided": "?", "too few": "?"}
+    "crop-color-beats-either": "crop + colour over either",
+    "crop-color-beats-pairs": "… over the best other pair",
+    "strength-against-supervised": "SimCLR loses less",
+    "head-nonlinear-beats-none": "nonlinear over none",
+    "head-nonlinear-beats-linear": "nonlinear over linear",
+    "head-h-beats-z": "h over z",
+    "tau-0.1-beats-1": "τ 0.1 over 1",
+    "l2-beats-none": "with L2 over without",
+    "more-pairs-without-l2": "more pairs without L2",
+    "batch-largest-beats-smallest": "8 × the batch",
+    "longest-beats-shortest": "8 × the length",
+    "batch-against-supervised": "batch: SimCLR loses less",
+    "length-against-supervised": "length: SimCLR gains more",
+    "root-beats-linear": "root over linear scaling",
+    "few-labels-beat-scratch": "1% of labels: over scratch",
+    "linear-matches-supervised": "linear on h = supervised",
+}
+SIGNS = {"same": "✓", "opposite": "✗", "cannot tell": "?", "inside": "≈", "outside": "≠", "": ""}
 
 
 @lru_cache(maxsize=8)
@@ -120,7 +118,7 @@ def heat_map(data: str) -> bytes:
     both = {(a, b): scores[a, b][0] + scores[b, a][0] for a, b in scores if a != b}
     best = max(both, key=both.get)
     explorer.first.value, explorer.second.value = max((best, best[::-1]), key=lambda pair: scores[pair][0])
-    return explorer_picture(explorer, width=470)
+    return explorer_picture(explorer, width=490)
 
 
 def _drawn(study: str, *chosen: str) -> Figure:
@@ -144,23 +142,53 @@ FIGURES: dict[str, Callable[[], bytes | Figure]] = {
     "temperatures": partial(_drawn, "temperature")}
 
 
-def verdicts(study: str) -> str:
-    """Return a Markdown table of a study's claims in SHORT: the paper's, photos' and shapes' figures and verdicts."""
-    judged = [line for line in judge(study, _rows(study)) if line["claim"] in SHORT]
-    told = any(line["paper"] for line in judged)  # of Figure 5 the paper gives no numbers
-    lines = [f"| |{' paper |' * told} photos | shapes |", "|" + "---|" * (3 + told)]
-    for claim in dict.fromkeys(line["claim"] for line in judged):
-        found = {line["data"]: line for line in judged if line["claim"] == claim}
-        cells = [_judged(found[data]) if data in found else "" for data in ("photos", "shapes")]
-        paper = [next(iter(found.values()))["paper"].replace("more than ", "> ")] if told else []
-        lines.append(f"| {' | '.join([SHORT[claim], *paper, *cells])} |")
+def verdicts(study: str, gains: bool | None = None) -> str:
+    """Return a Markdown table of a study's claims that the rule of `helpers.verdicts` selects.
+
+    Args:
+        study: Of the claims; several with + between them.
+        gains: Take only claims that compare the gains of SimCLR and of supervised training, or only the others.
+    """
+    ids = selected(_all_judged())
+    chosen = [one for one in _all_judged() if one.claim.study in study.split("+") and one.claim.id in ids
+              and (gains is None or bool(one.claim.sides) == gains)]
+    lines = ["| | paper | photos | | shapes | |", "|---|---|---|---|---|---|"]
+    for claim in dict.fromkeys(one.claim.id for one in chosen):
+        of_claim = [one for one in chosen if one.claim.id == claim]
+        cells = [SHORT[claim], of_claim[0].claim.paper_text.replace("more than ", "> ")]
+        for data in ("photos", "shapes"):
+            cells += _judged(next((one for one in of_claim if one.data == data), None))
+        lines.append(f"| {' | '.join(cells)} |")
+        for side in of_claim[0].sides:
+            figures = {one.data: with_interval(*one.sides[side], one.claim.digits) for one in of_claim}
+            photos, shapes = (figures.get(data, "").replace(" ", "\u00a0") for data in ("photos", "shapes"))
+            lines.append(f"| {side} alone | | {photos} | | {shapes} | |")
     return "\n".join(lines)
 
 
-def _judged(line: dict) -> str:
-    width = "" if math.isnan(line["width"]) else f" ± {line['width']:.1f}"  # one seed has no interval
-    whole = f"{line['ours']:+.1f}{width} {SIGNS[line['verdict']]}"
-    return whole.replace("-", "−").replace(" ", "\u00a0")  # it stays on one line
+def _judged(one: Judged | None) -> list[str]:
+    """Return two cells: ours with its interval, and signs for direction and size."""
+    if one is None:
+        return ["", ""]
+    figure = one.figure.replace(" ", "\u00a0")  # it stays on one line
+    return [figure, f"{SIGNS[one.direction]}{KNN_MARK if one.turned else ''}\u00a0{SIGNS[one.size]}"]
+
+
+@lru_cache(maxsize=1)
+def _all_judged() -> tuple[Judged, ...]:
+    return tuple(judge_all())
+
+
+def _order(data: str) -> str:
+    """Return the rank correlation of our composition map with the paper's."""
+    one, = (one for one in _all_judged() if one.claim.id == "composition-order" and one.data == data)
+    return f"{one.figure} ({one.direction})".replace("(same)", "(same order)")
+
+
+def _below(data: str) -> str:
+    """Return an untrained encoder's accuracy, and how many cells of the composition map lie below it."""
+    baseline, below = below_untrained(_rows("composition"), _rows("untrained"), data)
+    return f"{baseline:.1f}%: {below} of 49 cells lie below it"
 
 
 def knowledge(data: str, questions: tuple[str, ...]) -> str:
@@ -195,7 +223,12 @@ NUMBERS: dict[str, Callable[[], str]] = {
     "table_7": lambda: _paper_table("top-5 with | 1% of labels | 10%", TABLE_7),
     "table_3": lambda: _paper_table(" | guess | h | z", TABLE_3),
     "root_scaling": root_scaling,
+    "tally": lambda: tally_table(list(_all_judged())),
     "knowledge_photos": lambda: knowledge("photos", tuple(TABLE_3)),
     "knowledge_shapes": lambda: knowledge("shapes", ("hue", "angle", "size", "x", "background_hue", "class")),
-    **{f"{study}_verdicts": partial(verdicts, study)
-       for study in ("composition", "color", "head", "batch_epochs", "temperature")}}
+    "abstract_verdicts": partial(verdicts, "transfer_cifar10+encoders"),
+    "against_supervised_verdicts": partial(verdicts, "batch_epochs", gains=True),
+    "batch_epochs_verdicts": partial(verdicts, "batch_epochs", gains=False),
+    **{f"{study}_verdicts": partial(verdicts, study) for study in ("composition", "color", "head", "temperature")},
+    **{f"order_{data}": partial(_order, data) for data in ("photos", "shapes")},
+    **{f"below_{data}": partial(_below, data) for data in ("photos", "shapes")}}

@@ -24,7 +24,7 @@ from helpers.plotting import (
 from helpers.results import read_results
 from helpers.simclr import load_pretrained, settings_for
 from helpers.widgets.canvas import Canvas
-from helpers.widgets.circle import CircleExplorer
+from helpers.widgets.circle import IMAGES, CircleExplorer, draw_circle
 from helpers.widgets.explorer import WIDTH
 from helpers.widgets.self_prediction import (
     ColorizationExplorer,
@@ -108,10 +108,22 @@ def pairs_of_views() -> bytes:
     return canvas.png()
 
 
-def _circle(angles: list[float] | None = None, steps: int = 0) -> bytes:
+def circle_pulled() -> bytes:
+    """Two ways to bring partners together: where a descent from the start ends, and all points in one place."""
+    start = CircleExplorer().angles
+    first, second = start[:IMAGES], start[IMAGES:]
+    half = (((second - first + 180) % 360) - 180) / 2  # along the shorter arc
+    canvas = Canvas(WIDTH, 470)
+    one_place = torch.tensor([30.0, 37.0, 44.0, 51.0])
+    panels = ((240, "a descent: every pair has met", first + half), (710, "as good: all in one place", one_place))
+    for x, title, angles in panels:
+        canvas.text(x, 22, title, 24, anchor="mm", bold=True)
+        draw_circle(canvas, x, 260, 160, angles.repeat(2).tolist())
+    return canvas.png()
+
+
+def _circle(steps: int = 0) -> bytes:
     explorer = CircleExplorer()
-    if angles:
-        explorer.angles = torch.tensor(angles)
     for _ in range(steps // 25):
         explorer.press(explorer.many)
     return explorer_picture(explorer, width=470)
@@ -167,7 +179,7 @@ FIGURES: dict[str, Callable[[], bytes | Figure]] = {
     "family_accuracy": family_accuracy,
     "pairs_of_views": pairs_of_views,
     "circle_start": _circle,
-    "circle_collapsed": lambda: _circle([30.0, 37.0, 44.0, 51.0] * 2),
+    "circle_pulled": circle_pulled,
     "circle_end": lambda: _circle(steps=100),
     "similarities": similarities,
     "timeline": timeline,

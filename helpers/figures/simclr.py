@@ -133,10 +133,10 @@ def _row_of_loss(canvas: Canvas, similarity: Tensor, stage: int) -> None:
             y = top + 42 + 34 * k
             name = f"{'ABC'[k % 3]}{1 + k // 3}"
             canvas.text(left, y + 12, name, 18, POSITIVE if partner else TEXT, bold=partner)
-            canvas.bar(left + 40, y, 230, 24, p, POSITIVE if partner else OTHER, "out" if k == 0 else f"{p:.2f}")
+            canvas.bar(left + 40, y, 230, 24, p, POSITIVE if partner else OTHER, "out" if k == 0 else f"{p:.3f}")
     if stage == 9:
         p = float(probabilities[0, 3])
-        canvas.text(left, top + 276, f"loss of A1 = −log {p:.2f} = {-torch.log(probabilities[0, 3]):.2f}", 22, POSITIVE,
+        canvas.text(left, top + 276, f"loss of A1 = −log {p:.3f} = {-torch.log(probabilities[0, 3]):.2f}", 22, POSITIVE,
                     bold=True)
     if stage == 10:
         partner = (torch.arange(6) + 3) % 6
@@ -144,7 +144,7 @@ def _row_of_loss(canvas: Canvas, similarity: Tensor, stage: int) -> None:
         canvas.text(left, 30, "loss of each row", 20)
         for k, value in enumerate(losses.tolist()):
             p = float(probabilities[k, partner[k]])
-            canvas.text(left + 20, top + side * (k + 0.5), f"−log {p:.2f} = {value:.2f}", 22)
+            canvas.text(left + 20, top + side * (k + 0.5), f"−log {p:.3f} = {value:.2f}", 22)
         canvas.text(left + 20, 418, f"mean: NT-Xent = {nt_xent(batch()[1], TAU):.2f}", 26, POSITIVE, bold=True)
 
 

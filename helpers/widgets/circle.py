@@ -14,6 +14,38 @@ IMAGES, KINDS, LETTERS = 4, ("circle", "square", "triangle", "diamond"), "ABCD"
 STEP = 1.6  # times τ: radians that a gradient of 1 moves a point (gradients grow as 1 / τ)
 
 
+def draw_circle(canvas: Canvas, x: float, y: float, radius: float, angles: list[float],
+                turns: list[float] | None = None, chosen: int | None = None) -> None:
+    """Draw the points of all views on a circle, partners joined.
+
+    Args:
+        canvas: To draw on.
+        x, y, radius: Of the circle.
+        angles: In degrees, shape (2N,).
+        turns: How far each point will move, in radians: arrows.
+        chosen: The point that is marked.
+    """
+    canvas.circle(x, y, radius, None, "#CCCCCC", 2)
+    places = []
+    for angle in angles:
+        radians = math.radians(angle)
+        places.append((x + radius * math.cos(radians), y - radius * math.sin(radians)))
+    for k in range(IMAGES):
+        canvas.line([places[k], places[k + IMAGES]], POSITIVE, 2, dashed=True)
+    for (px, py), angle, turn in zip(places, angles, turns or [], strict=False):
+        radians = math.radians(angle)
+        length = math.copysign(min(abs(turn * radius), 90), turn)
+        canvas.arrow(px, py, px - length * math.sin(radians), py - length * math.cos(radians), NEGATIVE, 4)
+    for k, (px, py) in enumerate(places):
+        if k == chosen:
+            canvas.circle(px, py, 19, None, CHOSEN, 4)
+        # A second view is smaller and its name inside, so that both are seen where they meet.
+        canvas.marker(px, py, KINDS[k % IMAGES], 14 if k < IMAGES else 9, VIEW_A if k < IMAGES else VIEW_B)
+        out = 1 + (34 if k < IMAGES else -34) / radius
+        name = f"{LETTERS[k % IMAGES]}{1 + k // IMAGES}"
+        canvas.text(x + (px - x) * out, y + (py - y) * out, name, 16, anchor="mm", bold=k == chosen)
+
+
 class CircleExplorer(Explorer):
     """The two views of four images as points on a circle: drag one by its slider, or let the loss move all of them.
 
@@ -77,25 +109,8 @@ class CircleExplorer(Explorer):
 
     def draw(self, canvas: Canvas) -> str:
         loss, gradient = self._gradient()
-        x, y, radius = 240, 232, 172
-        canvas.circle(x, y, radius, None, "#CCCCCC", 2)
-        place = [(x + radius * math.cos(math.radians(a)), y - radius * math.sin(math.radians(a)))
-                 for a in self.angles.tolist()]
-        for k in range(IMAGES):
-            canvas.line([place[k], place[k + IMAGES]], POSITIVE, 2, dashed=True)
-        for k, ((px, py), turn) in enumerate(zip(place, gradient.tolist(), strict=True)):
-            a, length = math.radians(float(self.angles[k])), -turn * radius * STEP * self.temperature.value
-            length = math.copysign(min(abs(length), 90), length)
-            canvas.arrow(px, py, px - length * math.sin(a), py - length * math.cos(a), NEGATIVE, 4)
-        for k, (px, py) in enumerate(place):
-            chosen = k == self.point.value
-            if chosen:
-                canvas.circle(px, py, 19, None, CHOSEN, 4)
-            # A second view is smaller and its name inside, so that both are seen where they meet.
-            canvas.marker(px, py, KINDS[k % IMAGES], 14 if k < IMAGES else 9, VIEW_A if k < IMAGES else VIEW_B)
-            out = 1 + (34 if k < IMAGES else -34) / radius
-            name = f"{LETTERS[k % IMAGES]}{1 + k // IMAGES}"
-            canvas.text(x + (px - x) * out, y + (py - y) * out, name, 16, anchor="mm", bold=chosen)
+        turns = [-turn * STEP * self.temperature.value for turn in gradient.tolist()]
+        draw_circle(canvas, 240, 232, 172, self.angles.tolist(), turns, self.point.value)
         unit = torch.deg2rad(self.angles)
         same = torch.cos(unit[:IMAGES] - unit[IMAGES:]).mean().item()
         every = torch.cos(unit[:, None] - unit[None])

@@ -38,26 +38,30 @@ for name, rows in tables.items():
 Markdown("\n".join(lines))
 
 # %% [markdown]
-# **When do we agree?** Whoever looks at the numbers first will find a rule by which they fit. So the rule stood before the runs
-# were made (`helpers/agreement.py`). Every finding is put as a difference that the paper found to be above 0. Ours is taken
-# seed by seed, and its 95% interval over the seeds decides:
+# **Does it hold here?** Whoever looks at the numbers first will find a rule by which they fit. So the rules stood before the runs
+# were made (`helpers/agreement.py`). Every finding is put as a difference. Ours is taken seed by seed, and two statements are made.
 #
-# * it lies above 0: we **agree**;
-# * it lies below 0: we **disagree**;
-# * it contains 0: **undecided**. With three seeds an interval is wide, so this comes often, and it means just that: we cannot tell.
-#   (One seed has no interval, and decides nothing.)
+# The **direction** is decided by the 95% interval over the seeds:
 #
-# Where the paper says that something *hardly matters*, we agree if the whole interval lies within 2 points of 0, and disagree if it
-# lies outside.
+# * it lies on the paper's side of 0: the **same** direction;
+# * it lies on the other side: **opposite**;
+# * it contains 0: we **cannot tell**. With three seeds an interval is wide, so this comes often. (One seed has no interval, and
+#   decides nothing.)
+#
+# The **size** is another matter: the paper's figure lies *inside* our interval, or *outside*. Expect it outside: their network and
+# their training are far larger.
+#
+# Where the paper says that something *hardly matters*, the direction is the same if the whole interval lies within 2 points of 0,
+# and opposite if it lies outside.
 #
 # The order of a whole grid is compared by its **rank correlation** with the paper's: 1 if our cells come in the same order, 0 if they
-# have nothing to do with each other. It has to lie above what random orders reach by luck; for the order of four cells even 1 would
-# not, so it says *too few*. Two things came after a look at the first runs, and belong in the open: this last clause, which makes
-# agreement harder, and shorter runs in three of the studies, for their cost.
+# have nothing to do with each other. It has to lie above what random orders reach by luck. The order of four cells could never do
+# that, so no such order is among the claims. Three things came after a look at the first runs, and belong in the open: this last
+# rule, the split into direction and size, and shorter runs in three of the studies, for their cost.
 #
 # ### Exercise 1 · Say who is right
 #
-# Write the rule for differences. `t` is the factor of Student's distribution for so many values (4.3 for three): the half width of
+# Write the rule for a difference that the paper found to be above 0. `t` is the factor of Student's distribution for so many values (4.3 for three): the half width of
 # the interval is `t` times the standard error of the mean (standard deviation, with n − 1, over the root of n). Stuck? `hint("verdict")` in a cell of your own helps a step further.
 
 
@@ -66,12 +70,14 @@ import torch
 
 
 def verdict(differences: list[float], t: float) -> str:
-    """Return "agrees", "disagrees" or "undecided" by the 95% interval of the mean of these differences."""
+    """Return "same", "opposite" or "cannot tell" by the 95% interval of the mean of these differences."""
     ### BEGIN SOLUTION
     # The standard error of a mean: the standard deviation (with n - 1) over the root of n.
     values = torch.tensor(differences)
     mean, width = values.mean(), t * values.std() / len(values) ** 0.5
-    return "agrees" if mean - width > 0 else "disagrees" if mean + width < 0 else "undecided"
+    if mean - width > 0:
+        return "same"
+    return "opposite" if mean + width < 0 else "cannot tell"
     ### END SOLUTION
 
 
@@ -81,11 +87,10 @@ from helpers.checks import check, hint
 check("verdict", verdict)
 
 # %% [markdown]
-# ## 2. Finding 1: composition, with colour in the lead
+# ## 2. Finding 1: which transforms, together
 #
 # In the paper's Figure 5, both views are the same crop. One view stays as it is; the other goes through one transform, or two in a
-# row. Then a linear probe tells what such an encoder has learned. There are seven transforms, so 49 cells. The paper's
-# conclusions: **no single transform is enough, and the best pair is crop with colour distortion**.
+# row. Then a linear probe tells what such an encoder has learned. There are seven transforms, so 49 cells.
 
 # %%
 from helpers.widgets.prediction import Prediction
@@ -96,8 +101,9 @@ bet
 
 # %% [markdown]
 # Choose a pair: the map shows the accuracy of each, beside it the two views as the network gets them, and (where it learned from shapes)
-# the nearest neighbours of the image. Which row is the brightest, which column? Does the order of the two matter? Is the best pair
-# on shapes the best one on photos?
+# the nearest neighbours of the image. The darker a cell, the higher its accuracy; hatched cells lie below an encoder that was never
+# trained. Which row is the darkest, which column? Does the order of the two matter? Is the best pair on shapes the best one on photos?
+# Can pretraining do harm?
 
 # %%
 from helpers.widgets.composition import CompositionExplorer
@@ -138,17 +144,24 @@ for data in ("photos", "shapes"):
     print(f"{data}: the best pair is {best_pair(torch.tensor(means), list(TRANSFORMS))}")
 
 # %%
-from helpers.agreement import judge, verdicts_table
+from helpers.agreement import judge
+from helpers.verdicts import claims_table
 
 print(bet.reveal("crop and colour"))
-Markdown(verdicts_table(judge("composition", tables["composition"])))
+Markdown(claims_table(judge("composition", tables["composition"])))
 
 # %% [markdown]
-# **What agrees:** on photos, all of it. Crop with colour is the best pair, ahead of either alone and of every other pair, and pairs with
-# colour or with a crop are ahead of those without. On shapes, pairs with colour are far ahead, too.
+# The paper concludes that no single transform is enough, and that crop with colour distortion is the best pair.
 #
-# **What does not:** on shapes a crop is a burden. Crop with colour is behind colour alone, and the best pair is Sobel with colour. And most
+# **The same direction:** on photos, all of it. Crop with colour is the best pair, ahead of either alone and of every other pair, and
+# pairs with colour or with a crop are ahead of those without. The 49 cells come in much the same order. The sizes are other ones: every
+# difference is a fraction of the paper's. On shapes, pairs with colour are far ahead, too.
+#
+# **Opposite:** on shapes a crop is a burden. Crop with colour is behind colour alone, and the best pair is Sobel with colour. And most
 # pairs are no better than the best transform alone: on shapes, Sobel alone is hardly behind the best pair.
+#
+# **Pretraining can do harm.** On shapes, nearly half of the cells lie below an untrained encoder. On photos none does, but many are
+# hardly above it.
 #
 # Why? A shape is told by its outline. Sobel keeps the outline, and takes away the colours of shape and ground, by which the two views
 # would find each other. A crop of a crop cuts off tips and corners.
@@ -161,8 +174,8 @@ Markdown(verdicts_table(judge("composition", tables["composition"])))
 # is your run; the bars are 95% intervals over the table's seeds (one seed has none).
 
 # %%
-from helpers.agreement import panels
 from helpers.findings import rerun
+from helpers.panels import panels
 from helpers.plotting import draw_curves
 from helpers.widgets.picture import picture
 
@@ -189,12 +202,12 @@ picture(draw_curves(*panels("color", tables["color"]), {"shapes, here": ("1/2", 
         "Accuracy over colour strength in three panels, photos and shapes here and ImageNet in the paper: SimCLR and supervised.")
 
 # %%
-Markdown(verdicts_table(judge("color", tables["color"])))
+Markdown(claims_table(judge("color", tables["color"])))
 
 # %% [markdown]
-# **What agrees:** the two trainings want different views. Stronger colour jitter costs supervised training, and SimCLR gains more from it
-# than supervised training does, on photos and on shapes. **What cannot be told here:** that SimCLR itself gains from 1/8 to 1, or from
-# blur. Its curve rises up to 1/2, then falls.
+# **The same direction:** the two trainings want different views. Stronger colour jitter costs supervised training accuracy, and SimCLR
+# loses less than supervised training does, on photos and on shapes. **We cannot tell** whether SimCLR itself gains from 1/8 to 1, or
+# from blur. Its curve rises up to 1/2, then falls.
 #
 # Why? A guess: a strong jitter asks more of the network, and our runs end before it has paid. For photos, the recipe around it was
 # chosen with 1/2, too. And blur may take away what little there is to see in 32 pixels.
@@ -213,19 +226,23 @@ thrown
 
 # %%
 mine = rerun("head", seed=3, head="nonlinear", length_of_z="128")
-gap = next(line["ours"] for line in judge("head", tables["head"]) if line["data"] == "photos" and "h beats z" in line["claim"])
-print(thrown.reveal(f"{gap:+.1f} points"))
+judged = judge("head", tables["head"])
+gap = next(one for one in judged if one.claim.id == "head-h-beats-z" and one.data == "photos")
+print(thrown.reveal(f"{gap.figure} points"))
 picture(draw_curves(*panels("head", tables["head"]), {"shapes, here": ("nonlinear", 100 * mine["probe"])}, inch=5),
         "Accuracy on h and on z for no head, a linear and a nonlinear one, on photos and on shapes; z is never ahead.")
 
 # %%
-Markdown(verdicts_table(judge("head", tables["head"])))
+Markdown(claims_table(judged))
 
 # %% [markdown]
-# **What agrees:** with a nonlinear head, $h$ does better than $z$, on photos and on shapes; on photos by far fewer than the paper's
-# 10 points. And on photos the length of $z$ hardly matters.
+# **The same direction:** with a nonlinear head, the probe does better on $h$ than on $z$, on photos and on shapes; on photos by far fewer
+# points than the paper's 10. And on photos the length of $z$ hardly matters.
 #
-# **What does not:** a nonlinear head cannot be told from a linear one, neither on photos nor on shapes. On shapes it is clearly worse than
+# **But look at the daggers.** By kNN, $h$ is not ahead of $z$ at all. What $h$ holds more of can be read by a linear layer, and does not
+# bring images of one class closer together. Which yardstick you take decides what you find.
+#
+# **We cannot tell** a nonlinear head from a linear one, neither on photos nor on shapes. **Opposite:** on shapes it is clearly worse than
 # none, and there a $z$ of 32 numbers is clearly too short.
 #
 # Why? A guess: a head pays once the loss has begun to blind the layer at which it is taken. After a few epochs that has hardly begun,
@@ -240,7 +257,7 @@ Markdown(verdicts_table(judge("head", tables["head"])))
 # is grey, and 50% here, where every second one is.)
 
 # %%
-from helpers.agreement import TABLE_3
+from helpers.paper import TABLE_3
 from helpers.results import results_table
 
 found: dict[tuple, dict] = {}
@@ -254,17 +271,17 @@ Markdown(results_table(asked, {"question": "question", "data": "learned from", "
     f"{question} {' / '.join(f'{value:g}' for value in values)}" for question, values in TABLE_3.items()))
 
 # %% [markdown]
-# **What agrees:** $h$ knows more than $z$ about each of the four questions, on photos and on shapes: what was done to an image is no
-# help in finding its partner, and the head drops it.
+# **The same direction:** $h$ knows more than $z$ about each of the four questions, on photos and on shapes: what was done to an image
+# is no help in finding its partner, and the head drops it.
 #
-# **What does not:** the head does not drop it down to guessing, as the paper's does with turns; here, on photos, much of it is left.
+# **Another size:** the head does not drop it down to guessing, as the paper's does with turns; here, on photos, much of it is left.
 # And look at the pixels: whether a shape is grey, a small network tells better from them than from $h$.
 #
 # Of a rendered shape we know everything it was made from. So here we can ask for it: in which quarter of its range is the hue, the
-# angle, the size, the place from left to right, the hue of the ground? (Guessing gives 25%; of the ten classes, 10%.)
+# angle, the size, the horizontal position, the background hue? (Guessing gives 25%; of the ten classes, 10%.)
 
 # %%
-from helpers.agreement import TITLES
+from helpers.panels import TITLES
 
 factors = [row | {"question": TITLES.get(row["question"], row["question"])} for row in found.values()
            if not row["paper"] and row["data"] == "shapes"]
@@ -296,31 +313,31 @@ picture(draw_curves(*panels("batch_epochs", tables["batch_epochs"]), {"shapes, h
         "and supervised, shapes here, and the paper's with both scalings.")
 
 # %%
-lines = judge("batch_epochs", tables["batch_epochs"])
-lead = next(line for line in lines if line["data"] == "photos" and line["claim"].startswith("the largest batch beats"))
-print(large.reveal(f"{lead['ours']:+.1f} points in the shortest training: {lead['verdict']}"))
-Markdown(verdicts_table(lines))
+judged = judge("batch_epochs", tables["batch_epochs"])
+lead = next(one for one in judged if one.claim.id == "batch-largest-beats-smallest" and one.data == "photos")
+print(large.reveal(f"{lead.figure} points in the shortest training: {lead.direction}"))
+Markdown(claims_table(judged))
 
 # %% [markdown]
-# **What agrees:** longer training helps the largest batch, on photos and on shapes. On photos the order of the sixteen cells is the
-# paper's, with both scalings. (It is mostly an order of lengths: with linear scaling, eight epochs are ahead of one at every batch size.)
+# **The same direction:** longer training helps the largest batch, on photos and on shapes. On photos the order of the sixteen cells is
+# the paper's, with both scalings. (It is mostly an order of lengths: with linear scaling, eight epochs are ahead of one at every batch size.)
 # And on photos a larger batch costs SimCLR less than supervised training. That task has no negatives, so what the batch costs
 # there is steps; that SimCLR pays less may be what more negatives give back.
 #
-# **What does not:** with linear scaling, the largest batch is nowhere ahead. On shapes it is clearly behind in the shortest training:
+# **Opposite, or no lead:** with linear scaling, the largest batch is nowhere ahead. On shapes it is clearly behind in the shortest training:
 # 4,000 images in batches of 256 are 15 steps an epoch. On photos SimCLR gains *less* from longer training than supervised training
 # does. A guess at why: our longest training is far shorter than the paper's shortest, and there a network that is told the classes still
 # has the most to gain. And root scaling, which gives a small batch the higher rate, is a little worse than linear scaling for batch 32 in
 # one epoch. For the paper's smallest batch it was much better.
 #
-# **What cannot be told:** whether on photos the largest batch beats the smallest in the shortest training; on either, whether that lead
+# **We cannot tell** whether on photos the largest batch beats the smallest in the shortest training; on either, whether that lead
 # changes with longer training; and on shapes the order of the cells.
 #
 # Keep the sizes in mind: the paper's smallest batch is our largest. (Its figures in the table are those of 256 to 2,048, the same
 # steps of two as ours.)
 
 # %% [markdown]
-# ## 5. Temperature: the task solved best is not the feature learned best
+# ## 5. Temperature: is the task solved best the feature learned best?
 #
 # Table 5 of the paper measures two things at each temperature: how often the loss's own question is answered (**pairs found**), and what
 # the probe makes of $h$. One would think that they rise together.
@@ -338,32 +355,33 @@ picture(draw_curves(*drawn, {"shapes, here": ("0.5", 100 * mine["probe"])}),
         "Pairs found and probe accuracy over the temperature, on photos and shapes here and on ImageNet in the paper.")
 
 # %%
-Markdown(verdicts_table(judge("temperature", tables["temperature"])))
+Markdown(claims_table(judge("temperature", tables["temperature"])))
 
 # %% [markdown]
-# **What agrees:** τ 0.1 is better than τ 1, on photos and on shapes; in the mean the probe does best at τ 0.1, as in the paper. **What cannot
-# be told here:** that 0.1 is better than 0.05, or that normalising $z$ helps the probe.
+# **The same direction:** τ 0.1 is better than τ 1, on photos and on shapes; in the mean the probe does best at τ 0.1, as in the paper. **We
+# cannot tell** that 0.1 is better than 0.05, or that normalising $z$ helps the probe.
 #
-# **What does not agree:** on photos fewer pairs are found without L2, not more, and in the mean the most are found at τ 0.1, too, where the
-# probe is best. That the task solved best is another one than the feature learned best, our runs do not show.
+# **Opposite:** on photos fewer pairs are found without L2, not more, and in the mean the most are found at τ 0.1, too, where the
+# probe is best. In the paper, the temperature that finds the most pairs is not the one with the best features. Our runs do not show
+# that.
 
 # %% [markdown]
-# ## 6. What the paper did not tell you
+# ## 6. What our runs cannot tell you
 #
-# How many claims came out how, and how many verdicts would be others if kNN judged in the place of the probe?
+# How many claims came out how? (Two of them are measured in notebook 05: what few labels are worth, and how far a linear layer
+# gets.)
 
 # %%
-from collections import Counter
+from helpers.verdicts import headlines_table, judge_all, tally_table
 
-WORDS = ("agrees", "disagrees", "undecided", "too few")
-lines = [f"| study | {' | '.join(WORDS)} | another verdict by kNN |", "|---|---|---|---|---|---|"]
-for name, rows in tables.items():
-    found = judge(name, rows)
-    by_knn = judge(name, [row | {"probe": row.get("knn", ""), "probe_z": row.get("knn_z", "")} for row in rows])
-    count = Counter(line["verdict"] for line in found)
-    changed = sum(one["verdict"] != other["verdict"] for one, other in zip(found, by_knn, strict=True))
-    lines.append(f"| {name} | {' | '.join(str(count[word]) for word in WORDS)} | {changed if 'knn' in rows[0] else '–'} |")
-Markdown("\n".join(lines))
+everything = judge_all()
+Markdown(tally_table(everything))
+
+# %% [markdown]
+# And the ones that one would quote, chosen by a rule:
+
+# %%
+Markdown(headlines_table(everything))
 
 # %% [markdown]
 # A table of numbers looks like a fact about a method. Each of these depends on more than its title says:
@@ -374,11 +392,11 @@ Markdown("\n".join(lines))
 # * **The length.** Our runs take a few hundred steps, 2,500 at most, the paper's tens of thousands. What needs long training to show cannot show here.
 # * **The images.** At 32 pixels a blur leaves little, and half a crop is 16 pixels wide. A shape is told by its outline, so what
 #   lays bare the outline is worth more there than on any photo. The photos were re-compressed as JPEG.
-# * **The yardstick.** A linear probe with all labels of the 10,000 images is not kNN, and neither is your task. See the last column.
+# * **The yardstick.** A linear probe with all labels of the 10,000 images is not kNN, and neither is your task. See the daggers.
 # * **The seeds.** ± covers other starting weights, orders and views. It does not cover other training images, other test images,
 #   or another recipe.
-# * **How many claims there are.** An interval of 95% misses the truth once in twenty times. Add up the table's first two columns, and
-#   expect about a twentieth of them to be luck.
+# * **How many claims there are.** One 95% interval in twenty misses the truth. That is a rate over all the intervals of the tally. Among
+#   those that were called *same* or *opposite*, the share that is luck can be higher.
 
 # %% [markdown]
 # ## Five questions
@@ -392,11 +410,12 @@ Quiz("06")
 # ## What you have learned
 #
 # * A finding on ImageNet can be tried on a laptop, if it is put as a difference and the rule stands before the runs.
-# * Some of it holds here: on photos crop with colour is the best pair, the views that help SimCLR cost supervised training, $h$ knows
-#   more than $z$, and longer training pays.
+# * Some of it holds here: on photos crop with colour is the best pair, stronger colour costs supervised training more than SimCLR, a linear
+#   probe reads more from $h$ than from $z$, and longer training pays.
 # * Some of it does not: which pair of transforms is best depends on the images, a nonlinear head has yet to pay, and a
 #   large batch has no clear lead.
-# * Undecided means undecided. More seeds would tell, or another scale.
+# * The direction is one statement, the size another. Here the size is hardly ever the paper's.
+# * "Cannot tell" means just that. More seeds would tell, or another scale.
 #
 # ## Further
 #

@@ -238,6 +238,7 @@ def load_pretext(task: str | Path) -> TrainedPretext:
     tensors, metadata = load_tensors(path)
     if "task" not in metadata:
         raise ValueError(f"{path} holds no pretext network")
-    net = PretextNet(metadata["task"])
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn in vain: loading must not move the seed
+        net = PretextNet(metadata["task"])
     net.load_state_dict(tensors)
     return TrainedPretext(net.eval(), [], json.loads(metadata["card"]))

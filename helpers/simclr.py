@@ -207,8 +207,9 @@ def load_pretrained(name: str | Path) -> Pretrained:
         raise ValueError(f"{path} holds tensors, but is not a checkpoint of this course: it names no settings")
     known = {f.name for f in dataclasses.fields(Settings)}
     settings = Settings(**{k: v for k, v in json.loads(metadata["settings"]).items() if k in known})
-    encoder = build_encoder(settings.encoder, settings.image_size)
-    head = ProjectionHead(encoder.feature_dim, out_dim=settings.head_dim, kind=settings.head)
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn in vain: loading must not move the seed
+        encoder = build_encoder(settings.encoder, settings.image_size)
+        head = ProjectionHead(encoder.feature_dim, out_dim=settings.head_dim, kind=settings.head)
     for part, module in (("encoder.", encoder), ("head.", head)):
         weights = {key.removeprefix(part): value for key, value in tensors.items() if key.startswith(part)}
         try:

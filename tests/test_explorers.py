@@ -15,19 +15,20 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from explorers import EXPLORERS, move
+from explorers import EXPLORERS, move, search_in_samples
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from helpers.evaluation import extract_features
 from helpers.losses import cosine_similarity, nt_xent
+from helpers.pretext import load_pretext
 from helpers.simclr import load_pretrained
 from helpers.widgets.angle import AngleExplorer
 from helpers.widgets.by_hand import ByHand, nearest_possible, vectors_with
 from helpers.widgets.canvas import SCALE, Canvas
 from helpers.widgets.circle import CircleExplorer
 from helpers.widgets.embedding import EmbeddingExplorer
-from helpers.widgets.explorer import WIDTH
+from helpers.widgets.explorer import WIDTH, shared
 from helpers.widgets.histograms import BINS, HistogramExplorer, intensity_histograms
 from helpers.widgets.matrix import MatrixExplorer
 from helpers.widgets.options import OptionsExplorer, recommend
@@ -354,7 +355,7 @@ def test_explorers_work_with_colabs_ipywidgets(tmp_path):
     program = """
 import ipywidgets
 assert ipywidgets.__version__ == "7.7.1", ipywidgets.__version__
-from explorers import EXPLORERS, move
+from explorers import EXPLORERS, move, search_in_samples
 import io
 from PIL import Image
 png = io.BytesIO()
@@ -426,3 +427,25 @@ def test_what_is_the_same_in_all_runs_has_no_interval_of_nothing(monkeypatch):
     explorer.labels.value = "all"  # embeddings of all images: logistic regression draws nothing
     assert [text for text in written if "%" in text and "±" not in text and text[-2].isdigit() and "." in text]
     assert not [text for text in written if "± 0.0" in text]
+
+
+@pytest.mark.parametrize("make", EXPLORERS, ids=lambda make: make.__name__)
+def test_an_explorer_draws_from_a_generator_of_its_own(make):
+    """Else the numbers below it would be others in the first run of a notebook than in the second."""
+    if make is search_in_samples:
+        pytest.skip("it is handed an encoder")
+    shared.cache_clear()
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+    explorer = make()
+    move(explorer.controls[0], 1)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.random.get_state()[1].tolist() == before[1]
+    assert random.getstate() == before[2]
+
+
+@pytest.mark.parametrize("name", ["shapes-tiny", "cifar10-tiny"])
+def test_loading_leaves_the_seed_where_it_is(name):
+    before = torch.get_rng_state()
+    load_pretrained(name)
+    load_pretext("jigsaw")
+    assert torch.equal(torch.get_rng_state(), before)

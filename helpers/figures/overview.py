@@ -108,6 +108,13 @@ def pairs_of_views() -> bytes:
     return canvas.png()
 
 
+def jigsaw() -> bytes:
+    """Tiles of the temple, on which the network errs."""
+    explorer = JigsawExplorer()
+    explorer.photo.choice.value = "temple"
+    return explorer_picture(explorer)
+
+
 def circle_pulled() -> bytes:
     """Two ways to bring partners together: where a descent from the start ends, and all points in one place."""
     start = CircleExplorer().angles
@@ -175,7 +182,7 @@ FIGURES: dict[str, Callable[[], bytes | Figure]] = {
     "denoising": lambda: explorer_picture(DenoisingExplorer()),
     "colorization": lambda: explorer_picture(ColorizationExplorer()),
     "rotation": rotation,
-    "jigsaw": lambda: explorer_picture(JigsawExplorer()),
+    "jigsaw": jigsaw,
     "family_accuracy": family_accuracy,
     "pairs_of_views": pairs_of_views,
     "circle_start": _circle,

@@ -101,7 +101,8 @@ class MatrixExplorer(Explorer):
         place = "nearest" if rank == 1 else f"number {rank} of {rows - 1}"
         sure = p[partner[anchor]].item()
         return (f"Row {anchor + 1}: its partner is {place}, and the softmax gives it {sure:.0%}. The hardest negative "
-                f"gets {hardest:.0%} of the pushing. {first} of {rows} views have their partner nearest.")
+                f"gets {hardest:.0%} of the pushing. {first} of {rows} views have their partner nearest "
+                f"(by guessing: {rows / (rows - 1):.1f}).")
 
     def _draw_matrix(self, canvas: Canvas, views: list[Image.Image], similarity: Tensor, partner: Tensor,
                      anchor: int) -> None:

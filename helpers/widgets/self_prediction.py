@@ -162,7 +162,7 @@ class JigsawExplorer(_PretextExplorer):
 
     def __init__(self):
         self.order = slider("order no.", 14, 1, len(ORDERS), 1, label=80)
-        super().__init__("jigsaw", [self.order], first="temple")
+        super().__init__("jigsaw", [self.order], first="flower")
 
     def draw(self, canvas: Canvas) -> str:
         gap, tile = SIDE // 16, SIDE // 2 - SIDE // 8

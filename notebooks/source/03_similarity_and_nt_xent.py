@@ -134,8 +134,9 @@ MatrixExplorer()
 #
 # Try these:
 #
-# 1. Move **after epoch** down to 0 and up again. To the untrained network all views look alike: everything is dark, and the
-#    partner is nothing special. Training has to pull the matrix apart, until little more than the two green lines is dark. (The
+# 1. Move **after epoch** down to 0 and up again. To the untrained network all views look alike: everything is dark.
+#    Still some partners are the nearest, by a hair: the sentence below counts them, beside what guessing would find. Training has to
+#    pull the matrix apart, until little more than the two green lines is dark. (The
 #    networks are shown as they are used after training, with BatchNorm's running averages. In a training step BatchNorm spreads
 #    the batch from the beginning.)
 # 2. Set **whose similarity** to *raw pixels*. Why is nearly everything dark, and what stands out?

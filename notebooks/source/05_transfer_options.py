@@ -49,7 +49,7 @@ for name, net in ways.items():
 
 # %% [markdown]
 # For neighbours, $h$ and $z$ are nearly equal in this one run; a linear classifier does better on $h$. The loss gives no reason
-# to keep in $z$ what two views do not share, and the head drops part of it. $h$, one step before, still holds more, and a new
+# to keep in $z$ what two views do not share, and the head drops part of it. $h$, one step before, holds more that a linear layer can read, and a new
 # task may need just that. In the paper (Figure 8), $h$ is more than 10 points better than $z$ on ImageNet.
 
 # %% [markdown]
@@ -460,7 +460,7 @@ Quiz("05")
 # %% [markdown]
 # ## What you have learned
 #
-# * The encoder is kept and the head thrown away: $h$ holds more than $z$.
+# * The encoder is kept and the head thrown away: a linear layer reads more from $h$ than from $z$.
 # * **Frozen** means parameters *and* BatchNorm's statistics. A fingerprint tells.
 # * Every choice, of classifier, rate or epoch, is made on validation images. Choosing on test images claims points that are not
 #   there, most of all where few images judge and much is tried.

@@ -171,7 +171,8 @@ Markdown(claims_table(judge("composition", tables["composition"])))
 
 # %% [markdown]
 # **A point of your own.** `rerun` trains one cell of a study on shapes, with a seed that the table does not hold. The star
-# is your run; the bars are 95% intervals over the table's seeds (one seed has none).
+# is your run; the bars are 95% intervals over the table's seeds (one seed has none). While such a cell trains, the kernel is busy: the
+# map above follows again when the bar is full.
 
 # %%
 from helpers.findings import rerun

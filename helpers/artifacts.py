@@ -17,8 +17,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 PROJECT = Path(__file__).resolve().parent.parent
-CHECKPOINTS = PROJECT / "data" / "checkpoints"
-RESULTS = PROJECT / "data" / "results"
+PACKAGED = Path(__file__).resolve().parent / "_shipped"  # in an installed package; pyproject.toml puts data/ there
+SHIPPED = PACKAGED if PACKAGED.is_dir() else PROJECT / "data"
+CHECKPOINTS = SHIPPED / "checkpoints"
+RESULTS = SHIPPED / "results"
 
 
 def shipped_encoders() -> dict[str, str]:
@@ -36,6 +38,8 @@ def shipped_file(name: str) -> Path:
     """
     path = CHECKPOINTS / f"{name}.safetensors"
     way_out = f"restore it, for example with: git checkout -- data/checkpoints/{path.name}"
+    if SHIPPED == PACKAGED:
+        way_out = "install the course again: pip install --force-reinstall simclr-course"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; {way_out}")
     if sha256(path) != shipped_encoders().get(name):
@@ -47,9 +51,8 @@ def cache_dir() -> Path:
     """Return the folder for downloads and decoded images: $COURSE_DATA, else data/downloads, else the user's cache."""
     if os.environ.get("COURSE_DATA"):
         return Path(os.environ["COURSE_DATA"]).expanduser()
-    place = PROJECT / "data" / "downloads"
-    if os.access(PROJECT / "data", os.W_OK):
-        return place
+    if SHIPPED != PACKAGED and os.access(SHIPPED, os.W_OK):
+        return SHIPPED / "downloads"
     return Path.home() / ".cache" / "simclr-course"
 
 

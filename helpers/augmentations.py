@@ -121,7 +121,10 @@ def gaussian_blur(images: Tensor, sigma: Tensor, kernel_size: int | None = None)
         length = images.shape[axis]
         padded = F.pad(images, (0, 0, reach, reach) if axis == 2 else (reach, reach, 0, 0), mode="reflect")
         # A sum of shifted pictures: for these few taps faster than a convolution with a kernel of its own an image.
-        images = sum(padded.narrow(axis, k, length) * _per_image(weights[:, k]) for k in range(kernel_size))
+        blurred = torch.zeros_like(images)
+        for k in range(kernel_size):
+            blurred = blurred + padded.narrow(axis, k, length) * _per_image(weights[:, k])
+        images = blurred
     return images
 
 
@@ -209,7 +212,8 @@ class Augment:
             images: Shape (N, 3, H, W), uint8 or float in [0, 1], on any device.
             generator: Where the draws come from, on the images' device; torch's own where it is not given.
         """
-        return self.apply(images, self.draw(*images.shape[::3], images.shape[2], images.device, generator))
+        count, _, height, width = images.shape
+        return self.apply(images, self.draw(count, width, height, images.device, generator))
 
     def draw(self, count: int, width: int, height: int, device: torch.device | str = "cpu",
              generator: torch.Generator | None = None) -> dict[str, Tensor]:

@@ -284,9 +284,9 @@ def _load_folder(path: Path, split: str, size: int | None, seed: int, root: Path
                       f"{', '.join(skipped[:3])}{more}", stacklevel=3)
     kept = tensors["kept"]
     parts = [parts[index] for index in kept.tolist()]
-    labels = None if labels is None else torch.tensor(labels)[kept]
-    rows = _rows_of_split(path, split, parts, labels, classes, seed)
-    return ImageSet(f"{path.stem}/{split}", tensors["images"][rows], None if labels is None else labels[rows], classes)
+    told = None if labels is None else torch.tensor(labels)[kept]
+    rows = _rows_of_split(path, split, parts, told, classes, seed)
+    return ImageSet(f"{path.stem}/{split}", tensors["images"][rows], None if told is None else told[rows], classes)
 
 
 def _rows_of_split(path: Path, split: str, parts: list, labels: Tensor | None, classes: tuple[str, ...],

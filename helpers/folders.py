@@ -151,7 +151,7 @@ def decode_image(file: io.BytesIO, size: int) -> np.ndarray:
     Raises:
         OSError, ValueError, SyntaxError and others of Pillow's: If the file cannot be read as a picture.
     """
-    image = Image.open(file)
+    image: Image.Image = Image.open(file)
     image.draft("RGB", (size, size))  # lets JPEG decode at a half, a quarter or an eighth: large photos load faster
     if image.getexif():
         image = ImageOps.exif_transpose(image)

@@ -79,11 +79,11 @@ def spread(embeddings: Tensor) -> Tensor:
 
 def mean_interval(values: list[float]) -> tuple[float, float]:
     """Return (mean, half width of its 95% interval) over seeds, by Student's t; the width of one run is nan."""
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        return float(values.mean()), math.nan
-    width = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
-    return float(values.mean()), float(width)
+    array = np.asarray(values, float)
+    if len(array) < 2:
+        return float(array.mean()), math.nan
+    width = stats.t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / math.sqrt(len(array))
+    return float(array.mean()), float(width)
 
 
 def proportion_interval(right: int, count: int) -> tuple[float, float]:

@@ -8,7 +8,13 @@ ENCODERS = ("tiny", "small", "resnet18", "resnet34", "resnet50")
 HEADS = ("nonlinear", "linear", "none")
 
 
-def build_encoder(name: str, image_size: int = 32) -> nn.Module:
+class Encoder(nn.Module):
+    """An encoder f; `feature_dim` is the length of its representation h."""
+
+    feature_dim: int
+
+
+def build_encoder(name: str, image_size: int = 32) -> Encoder:
     """Return an untrained encoder with the attribute `feature_dim`, the length of its representation h.
 
     It maps images, float (N, 3, image_size, image_size) in [0, 1], to representations (N, feature_dim).
@@ -70,7 +76,7 @@ class ScalePixels(nn.Module):
         return (images - 0.5) * 4.0
 
 
-class TinyResNet(nn.Module):
+class TinyResNet(Encoder):
     """A residual network of about 1 M parameters for CPUs: two strided convolutions, then three residual blocks.
 
     Nearly all its work is done at an eighth to a quarter of the resolution, where a CPU is quick.
@@ -110,7 +116,7 @@ class _Block(nn.Module):
         self.norm1 = nn.BatchNorm2d(out_dim)
         self.conv2 = nn.Conv2d(out_dim, out_dim, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_dim)
-        self.shortcut = nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or in_dim != out_dim:
             # ceil_mode: odd sides give as many pixels as the strided convolution does.
             self.shortcut = nn.Sequential(nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False),
@@ -121,7 +127,7 @@ class _Block(nn.Module):
         return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
 
-class _ResNet(nn.Module):
+class _ResNet(Encoder):
     def __init__(self, name: str, image_size: int):
         super().__init__()
         net = getattr(torchvision.models, name)(weights=None, zero_init_residual=True)

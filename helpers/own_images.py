@@ -96,8 +96,8 @@ def sample_images() -> OwnImages:
         tiles = torch.stack([whole[:, y:y + 64, x:x + 64] for y in range(0, 364, 64) for x in range(0, 577, 64)])
         rich = tiles.flatten(1).std(dim=1).topk(40).indices.sort().values  # not the plain sky
         parts.append(F.interpolate(tiles[rich], LARGE, mode="bilinear").round().byte())
-    images, labels, _ = render_shapes(800, LARGE, seed=11)
-    parts += [torch.from_numpy(images[labels == CLASSES.index(kind)][:60]) for kind in kinds[2:]]
+    images, shape_labels, _ = render_shapes(800, LARGE, seed=11)
+    parts += [torch.from_numpy(images[shape_labels == CLASSES.index(kind)][:60]) for kind in kinds[2:]]
     order = torch.randperm(sum(map(len, parts)), generator=torch.Generator().manual_seed(0))
     names = [f"{kind}/{k + 1:02}" for kind, part in zip(kinds, parts, strict=True) for k in range(len(part))]
     labels = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(part) for part in parts]))

@@ -83,7 +83,7 @@ class PretextNet(nn.Module):
         self.task, self.encoder = task, TinyResNet()
         width = self.encoder.feature_dim
         if task in TASKS[:3]:
-            self.top = nn.Sequential(  # from a sixteenth of the resolution back to pixels
+            self.top: nn.Module = nn.Sequential(  # from a sixteenth of the resolution back to pixels
                 nn.Conv2d(width, 448, 1, bias=False), nn.BatchNorm2d(448), nn.ReLU(), nn.PixelShuffle(2),
                 nn.Conv2d(112, 192, 3, padding=1, bias=False), nn.BatchNorm2d(192), nn.ReLU(), nn.PixelShuffle(2),
                 nn.Conv2d(48, 96, 3, padding=1, bias=False), nn.BatchNorm2d(96), nn.ReLU(), nn.PixelShuffle(4),
@@ -200,7 +200,7 @@ def train_pretext(images: ImageSet, settings: PretextSettings, progress: bool = 
     precision = pick_precision(device)
     half = HALF.get(precision)
     torch.manual_seed(settings.seed)
-    net = PretextNet(settings.task).to(device, memory_format=torch.channels_last)
+    net = PretextNet(settings.task).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True)
     warmup = settings.steps // 15
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (step + 1) / (warmup + 1) if step < warmup

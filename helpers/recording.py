@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -113,7 +114,10 @@ class Recorder(L.Callback):
         self.monitor, self.progress, self.evaluations, self.snapshot = monitor, progress, evaluations, snapshot
         self.name = images.name
         self.history: list[dict] = []
-        self.stopped, self._before, self._old_handlers, self._bar = False, 0.0, {}, None
+        self.stopped, self._before = False, 0.0
+        self._started: float | None = None
+        self._old_handlers: dict = {}
+        self._bar: tqdm | None = None
         self._bank = self._queries = None
         if images.labels is not None and val is not None and val.labels is not None and evaluations > 0:
             chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:KNN_BANK]
@@ -139,7 +143,7 @@ class Recorder(L.Callback):
         return {"data": self.name, "hardware": self.hardware, "versions": versions(),
                 "seconds": round(self._seconds(), 1), "val_knn": measured[-1] if measured else None}
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, module: Any) -> None:
         self._started = self._kept = time.monotonic()
         self.plan(module.total_steps)
         if threading.current_thread() is threading.main_thread():
@@ -157,7 +161,7 @@ class Recorder(L.Callback):
             if self.snapshot is not None and trainer.is_global_zero:
                 self.snapshot(0)
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: Any, *_) -> None:
         step, last = trainer.global_step, trainer.global_step == module.total_steps
         if self._bar is not None:
             self._bar.update(step - self._bar.n)
@@ -178,13 +182,13 @@ class Recorder(L.Callback):
             if not last:  # after keeping: a resumed run has the rows of one that was never stopped
                 self._log_stop(trainer, module, step)
 
-    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def on_train_end(self, trainer: L.Trainer, module: Any) -> None:
         self._close()
         self.stopped = trainer.global_step < module.total_steps
         if self.monitor is not None and trainer.is_global_zero:
             self.monitor(self.history, True)
 
-    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: L.Trainer, module: Any, exception: BaseException) -> None:
         self._close()
 
     def _close(self) -> None:
@@ -204,7 +208,7 @@ class Recorder(L.Callback):
         started = getattr(self, "_started", None)
         return self._before + (time.monotonic() - started if started is not None else 0.0)
 
-    def _log(self, trainer: L.Trainer, module: L.LightningModule, step: int, measure: bool) -> None:
+    def _log(self, trainer: L.Trainer, module: Any, step: int, measure: bool) -> None:
         loss, projections = module.latest  # with several processes: this one's share of the batch
         top1, rank = contrastive_rank(projections)
         row = {"step": step, "epoch": step / module.steps_per_epoch, "seconds": self._seconds(), "loss": loss.item(),
@@ -224,7 +228,7 @@ class Recorder(L.Callback):
         if self.monitor is not None and not self.stopped:  # it is called once more at the end
             self.monitor(self.history, False)
 
-    def _log_stop(self, trainer: L.Trainer, module: L.LightningModule, step: int) -> None:
+    def _log_stop(self, trainer: L.Trainer, module: Any, step: int) -> None:
         """Make the last row that of the last step, with a kNN accuracy, wherever the run was stopped."""
         if not self.history or self.history[-1]["step"] != step:
             self._log(trainer, module, step, measure=True)
@@ -233,7 +237,7 @@ class Recorder(L.Callback):
             if self.folder is not None:
                 self.folder.write_metrics(self.history)
 
-    def _knn(self, module: L.LightningModule) -> float | None:
+    def _knn(self, module: Any) -> float | None:
         if self._bank is None or not module.trainer.is_global_zero:
             return None
         bank, queries = (extract_features(module.encoder, part.images) for part in (self._bank, self._queries))

@@ -31,6 +31,20 @@ def write_results(path: Path, rows: list[dict]) -> None:
         writer.writerows({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
 
+def earlier_rows(path: Path, resume: bool, what: str) -> list[dict[str, str]]:
+    """Return the rows that an earlier call of a command left in a file.
+
+    Raises:
+        ValueError: If there are some and they are not to be resumed; `what` says what they are.
+    """
+    if not path.exists():
+        return []
+    if not resume:
+        raise ValueError(f"{path} already holds {what}; add --resume to go on with it, or choose another file with "
+                         f"--out")
+    return read_results(path)
+
+
 def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[str, str],
                   costs: dict[str, str] | None = None) -> str:
     """Return a Markdown table of percentages: mean ± 95% interval over seeds.

@@ -1,4 +1,4 @@
-"""The machine: device, precision, threads, seeds, fast mode and a report of the environment."""
+"""The machine: device, precision, threads, seeds and a report of the environment."""
 
 import ctypes
 import gc
@@ -65,9 +65,11 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def fast_mode() -> bool:
-    """Tell whether COURSE_FAST=1 asks for runs shrunk to seconds, as the tests do."""
-    return os.environ.get("COURSE_FAST", "") not in ("", "0")
+def is_first_rank() -> bool:
+    """Return whether this process is the first of those that train together; the only one, mostly."""
+    from lightning.pytorch.utilities import rank_zero_only  # slow to import
+
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def processor_name() -> str:
@@ -99,6 +101,7 @@ class Cost:
     def __init__(self, device: torch.device | None = None):
         self.device = device or torch.device("cpu")
         self.seconds = self.mebibytes = math.nan
+        self._before: float = math.nan
 
     def __enter__(self) -> "Cost":
         gc.collect(1)  # all generations take a fifth of a second

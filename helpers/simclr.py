@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -101,11 +102,12 @@ class SimCLR(L.LightningModule):
         form = nt_xent if len(projections) <= LARGE_BATCH else nt_xent_in_blocks
         return form(projections, self.settings.temperature)
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> Any:
         s = self.settings
         decayed = [p for p in self.parameters() if p.ndim > 1]
         others = [p for p in self.parameters() if p.ndim <= 1]  # biases and BatchNorm
         groups = [{"params": decayed, "weight_decay": s.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        optimizer: torch.optim.Optimizer
         if s.optimizer == "adamw":
             optimizer = torch.optim.AdamW(groups, s.peak_lr, fused=True)
         elif s.optimizer == "sgd":
@@ -325,7 +327,7 @@ def _start_from(module: SimCLR, start: Pretrained) -> None:
                          f"these settings ask for {module.settings.encoder!r} with {module.settings.head!r}") from error
 
 
-def find_lars() -> type[torch.optim.Optimizer]:
+def find_lars() -> Callable[..., torch.optim.Optimizer]:
     """Return the optimizer LARS; ValueError without timm, which it comes with."""
     try:
         from timm.optim import Lars

@@ -9,7 +9,7 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -28,19 +28,19 @@ from tqdm import tqdm
 from helpers.artifacts import sha256_of
 from helpers.data import ImageSet, nested_subset
 from helpers.evaluation import check_finite, extract_features
-from helpers.networks import augmentation, make_head, parameters, train_all, train_steps
+from helpers.fine_tuning import augmentation, make_head, parameters, train_all, train_steps
 from helpers.runtime import Cost, hardware, pick_device
 
 OPTIONS = {"scratch": "from scratch", "1": "train all layers", "2": "train last layers", "3": "embed, classify"}
 FROZEN = ("2", "3")
 # What may be chosen on validation: the same number of configurations for each option, the most different ones first.
-GRIDS = {
+GRIDS: dict[str, list[dict]] = {
     "scratch": [{"lr": lr, "augment": a} for a, lr in (
-        ("gentle", 2e-3), ("colour", 1e-3), ("gentle", 5e-4), ("colour", 4e-3), ("colour", 2e-3), ("gentle", 1e-3),
-        ("colour", 5e-4), ("gentle", 4e-3))],
+        ("gentle", 2e-3), ("color", 1e-3), ("gentle", 5e-4), ("color", 4e-3), ("color", 2e-3), ("gentle", 1e-3),
+        ("color", 5e-4), ("gentle", 4e-3))],
     "1": [{"lr": lr, "layer_decay": d, "augment": a} for a, d, lr in (
-        ("gentle", 0.5, 2e-3), ("colour", 1.0, 5e-4), ("gentle", 1.0, 2e-3), ("colour", 0.5, 2e-3),
-        ("gentle", 1.0, 5e-4), ("colour", 1.0, 2e-3), ("gentle", 0.5, 5e-4), ("colour", 0.5, 5e-4))],
+        ("gentle", 0.5, 2e-3), ("color", 1.0, 5e-4), ("gentle", 1.0, 2e-3), ("color", 0.5, 2e-3),
+        ("gentle", 1.0, 5e-4), ("color", 1.0, 2e-3), ("gentle", 0.5, 5e-4), ("color", 0.5, 5e-4))],
     "2": [{"hidden": h, "lr": lr, "weight_decay": w} for h, lr, w in (
         (0, 3e-3, 0.1), (256, 3e-3, 0.1), (0, 3e-2, 0.1), (256, 1e-2, 10.0), (0, 3e-3, 10.0), (256, 1e-3, 0.1),
         (0, 1e-3, 0.1), (256, 3e-3, 10.0))],
@@ -103,8 +103,9 @@ def train_from_scratch(encoder: nn.Module, train: ImageSet, val: ImageSet, *, lr
     torch.manual_seed(seed)
     fresh = copy.deepcopy(encoder)
     for module in fresh.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+        reset = getattr(module, "reset_parameters", None)
+        if reset is not None:
+            reset()
     return _train_all(fresh, train, val, False, lr=lr, layer_decay=1.0, augment=augment, steps=steps, seed=seed)
 
 
@@ -234,13 +235,14 @@ def classify_embeddings(encoder: nn.Module, train: ImageSet, val: ImageSet, *, c
                   (before, fingerprint(frozen)), cost.seconds, cost.mebibytes)
 
 
-RUN = {"scratch": train_from_scratch, "1": fine_tune, "2": train_last_layers, "3": classify_embeddings}
+RUN: dict[str, Callable[..., Fitted]] = {
+    "scratch": train_from_scratch, "1": fine_tune, "2": train_last_layers, "3": classify_embeddings}
 
 
 def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, *,
             labels: tuple[int | None, ...] = (10, 50, 100), options: tuple[str, ...] = tuple(OPTIONS),
             seeds: int | tuple[int, ...] = 5, tries: int = 8, search_each_seed: bool = True, steps: int | None = None,
-            known: list[dict] = (), keep: Callable[[list[dict]], None] | None = None,
+            known: Sequence[dict] = (), keep: Callable[[list[dict]], None] | None = None,
             progress: bool = True) -> list[dict]:
     """Return one row for each option, number of labels and seed: accuracy on test, read once, and what it took.
 
@@ -265,7 +267,8 @@ def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, 
         ValueError: If an option is unknown, labels are missing or too few, features are not finite, seed 0's choice is
             wanted but not known, or `known` rows were made from another encoder, other images or other choices.
     """
-    labels, options = (tuple(dict.fromkeys(given)) for given in (labels, options))
+    labels = tuple(dict.fromkeys(labels))
+    options = tuple(dict.fromkeys(options))
     unknown = [option for option in options if option not in OPTIONS]
     if unknown:
         raise ValueError(f"unknown option {unknown[0]!r}; choose {', '.join(OPTIONS)}")
@@ -273,7 +276,7 @@ def compare(encoder: nn.Module, train: ImageSet, val: ImageSet, test: ImageSet, 
     for per_class in labels:
         nested_subset(train.labels, per_class)  # tells at once if there are too few
     tensors = [tensor for part in (train, val, test) for tensor in (part.images, part.labels)]
-    about = {"data": train.name.partition("/")[0], "images": sha256_of(*tensors)[:12],
+    about: dict = {"data": train.name.partition("/")[0], "images": sha256_of(*tensors)[:12],
              "encoder_fingerprint": fingerprint(encoder), "tries": tries,
              "search": "each seed" if search_each_seed else "first seed", "steps": steps or "usual"}
     for row, name in product(known, about):

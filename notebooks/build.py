@@ -20,54 +20,67 @@ NOTEBOOKS = Path(__file__).resolve().parent
 SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9][0-9]_*.py"))
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 PROGRESS = re.compile(r"\r|[0-9?](step|image|B|run)/s|s/(step|image|run)")
+FAST = re.compile(r"^(?P<line>(?P<indent> *).*?)  # fast: (?P<fast>.*)$", re.MULTILINE)
 MARKS = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 
-# The first code cell of every notebook. Colab has no copy of the course: the cell clones it at a tag. The address and
-# the tag stand in pyproject.toml, and in each notebook's own line; `python -m helpers publish` writes both.
+# Where Colab fetches the course from; the address and the tag stand in pyproject.toml.
 COURSE = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text("utf-8"))["tool"]["course"]
-SETUP = f'''\
-# @title Set-up: finds the course's shared code, here or (in Colab) by fetching it. Quick when run again.
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
 
-ADDRESS, TAG = "{COURSE["address"]}", "{COURSE["tag"]}"  # written by: python -m helpers publish''' + '''
-class Stop(Exception):
-    def _render_traceback_(self):  # one line in place of a traceback
-        return [str(self)]
 
-def run(*command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise Stop(f"{command[0]}: {' '.join((done.stderr or done.stdout).split())[-300:]} Then run this cell again.")
-folders = [Path.cwd(), *Path.cwd().parents, Path.cwd() / "simclr-course"]
-root, did = next((folder for folder in folders if (folder / "helpers" / "simclr.py").exists()), None), "found here"
-if root is None:
-    root, own = folders[-1], os.environ.get("COURSE_REPOSITORY")
-    address, tag = (own, "") if own else (ADDRESS, TAG)
+def setup(address: str, tag: str) -> str:
+    """Return the first code cell of every notebook: in Colab the course is installed, elsewhere it is there."""
     if not address:
-        raise Stop("The course's folder is not here. Set os.environ['COURSE_REPOSITORY'] to its repository's address.")
-    run("git", "clone", "--quiet", "--depth", "1", *(["--branch", tag] if tag else []), address, str(root))
-    did = f"fetched{tag and ' at ' + tag}"
-if importlib.util.find_spec("lightning") is None and (did != "found here" or "google.colab" in sys.modules):
-    run(sys.executable, "-m", "pip", "install", "--quiet", "lightning>=2.6.6")
-    did += ", lightning installed"
-sys.path.insert(0, str(root))
-print(f"The course's code: {did}.")'''
+        return "import helpers  # missing? README.md, Start, installs it"
+    package = f"git+{address}@{tag}" if tag else f"git+{address}"
+    return f'if "google.colab" in str(get_ipython()):\n    %pip install -q "{package}"'
 
 
-def build(source: Path, solution: bool = False) -> nbformat.NotebookNode:
-    """Return a notebook without outputs: the student's, or with the solutions in place."""
+def colab_links(address: str, tag: str) -> str:
+    """Return what the README says of Colab."""
+    if not address:
+        return ("In Colab: this copy has no address yet. Whoever puts it on GitHub writes address and tag into\n"
+                "`[tool.course]` of `pyproject.toml` and runs `python notebooks/build.py`. Links to Colab stand here\n"
+                "then, and the first cell of each notebook installs the course.")
+    repository = address.removeprefix("https://github.com/")
+    folder = f"https://colab.research.google.com/github/{repository}/blob/{tag or 'main'}/notebooks"
+    links = [f"[{source.stem}]({folder}/{source.stem}.ipynb)" for source in SOURCES]
+    return f"Open in Colab, where the first cell installs the course: {' · '.join(links)}."
+
+
+def stamp() -> None:
+    """Bring the address up to date in the README, and in the first cell of the executed solutions, outputs kept."""
+    readme = NOTEBOOKS.parent / "README.md"
+    before, _, rest = readme.read_text("utf-8").partition("<!-- colab -->\n")
+    _, mark, after = rest.partition("<!-- /colab -->")
+    links = colab_links(COURSE["address"], COURSE["tag"])
+    readme.write_text(f"{before}<!-- colab -->\n{links}\n{mark}{after}", "utf-8")
+    for path in sorted((NOTEBOOKS / "solutions").glob("*.ipynb")):
+        solution = nbformat.read(path, as_version=4)
+        solution.cells[1].source = setup(COURSE["address"], COURSE["tag"])
+        write(solution, path)
+
+
+def quick(source: str) -> str:
+    """Return a source with each line that has a mark "# fast: ..." replaced by what stands in the mark."""
+    return FAST.sub(lambda line: f"{line['indent']}{line['fast']}", source)
+
+
+def build(source: Path, solution: bool = False, fast: bool = False) -> nbformat.NotebookNode:
+    """Return a notebook without outputs: the student's, or with the solutions in place.
+
+    Args:
+        source: Its .py file.
+        solution: Whether exercises are solved.
+        fast: Whether trainings are shrunk to seconds, as the tests do, by the marks in the source.
+    """
     notebook = jupytext.read(source, fmt="py:percent")
-    folded = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab, in JupyterLab
-    notebook.cells.insert(1, nbformat.v4.new_code_cell(SETUP, metadata=folded))
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(setup(COURSE["address"], COURSE["tag"])))
     for index, cell in enumerate(notebook.cells):
         cell["id"] = hashlib.sha256(f"{source.stem}-{index}".encode()).hexdigest()[:8]
         cell.metadata.pop("lines_to_next_cell", None)
         if cell.cell_type == "code":
             kept = MARKS.sub("", cell.source) if solution else SOLUTION.sub(r"\1# your code here\n\1...\n", cell.source)
+            kept = quick(kept) if fast else FAST.sub(r"\g<line>", kept)
             cell.source = kept.rstrip("\n")
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
                          "language_info": {"name": "python"}}
@@ -115,8 +128,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="beginnings of names, such as 04; all where none is given")
     parser.add_argument("--execute", action="store_true", help="build the executed solutions too")
     options = parser.parse_args()
+    stamp()
     for source in SOURCES:
-        if options.names and not any(source.stem.startswith(name) for name in options.names):
+        if options.names and not source.stem.startswith(tuple(options.names)):
             continue
         write(build(source), NOTEBOOKS / f"{source.stem}.ipynb")
         if options.execute:

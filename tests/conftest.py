@@ -11,7 +11,6 @@ from helpers.runtime import seed_everything
 @pytest.fixture(autouse=True, scope="session")
 def _course_data(tmp_path_factory):
     os.environ["COURSE_DATA"] = str(tmp_path_factory.mktemp("course-data"))
-    os.environ["COURSE_FAST"] = "1"
 
 
 @pytest.fixture(autouse=True)

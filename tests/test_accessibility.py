@@ -6,11 +6,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 from explorers import EXPLORERS
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from helpers import plotting
-from helpers.figures import FIGURES
 from helpers.widgets.canvas import SCALE, Canvas
 
 with warnings.catch_warnings():
@@ -80,11 +77,3 @@ def test_the_text_of_an_explorer_is_large_and_dark_enough(kind, monkeypatch):
     monkeypatch.setattr(Canvas, "text", noted)
     explorer.redraw()
     assert not faults
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_the_text_of_a_figure_is_large_enough(name):
-    drawn = FIGURES[name]()
-    if isinstance(drawn, Figure):
-        drawn.draw_without_rendering()
-        assert not [text.get_text() for text in drawn.findobj(Text) if text.get_text() and text.get_fontsize() < 9]

@@ -1,84 +1,75 @@
-"""The table of who imports whom, read from the syntax trees."""
+"""The house keeps its rules: who imports whom, what the package declares, and what it brings along."""
 
 import ast
-import subprocess
+import re
 import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from structure import ROOMS, arrows, circles, imports, modules, room
 
-HELPERS = Path(__file__).parent.parent / "helpers"
-ALLOWED = {
-    "runtime": set(),
-    "artifacts": set(),
-    "shapes": set(),
-    "augmentations": set(),
-    "models": set(),
-    "losses": set(),
-    "metrics": set(),
-    "plotting": set(),
-    "folders": set(),
-    "data": {"artifacts", "folders", "shapes"},
-    "results": {"artifacts", "metrics"},
-    "pretext": {"artifacts", "augmentations", "models", "runtime", "data"},
-    "evaluation": {"metrics", "models", "data", "runtime"},
-    "recording": {"artifacts", "data", "evaluation", "metrics", "runtime", "settings"},
-    "networks": {"augmentations", "data", "evaluation", "runtime"},
-    "transfer": {"artifacts", "data", "evaluation", "networks", "runtime"},
-    "settings": {"augmentations", "models"},
-    "paper": {"settings", "studies"},
-    "agreement": {"metrics", "paper", "settings", "studies"},
-    "verdicts": {"agreement", "paper", "results", "studies"},
-    "panels": {"paper", "results", "studies"},
-    "studies": {"settings"},
-    "grading": {"artifacts", "checks", "confinement"},
-    "confinement": set(),
-    "questions": set(),
-    "slides": {"artifacts", "figures", "questions"},
-    "publishing": {"artifacts"},
-    "own_images": {"data", "folders", "metrics", "settings", "shapes", "transfer"},
-    "report": {"artifacts"},
-    "checks": {"augmentations", "checks", "data", "losses", "metrics", "models"},
-    "findings": {"artifacts", "augmentations", "data", "evaluation", "losses", "metrics", "runtime", "settings",
-                 "simclr", "studies", "transfer"},
-    "simclr": {"settings", "augmentations", "losses", "metrics", "models", "data", "runtime", "artifacts", "recording"},
-}
-ANYTHING = ("widgets", "figures", "commands", "__main__")
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+MODULES = modules(ROOT)
 
 
-def imports_of(path: Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name} has a relative import"
-            assert not any(alias.name == "*" for alias in node.names), f"{path.name} has a star import"
-            names.add(node.module)
-    return names
+def test_core_is_imported_by_all_and_imports_nothing_above_it():
+    """core <- findings, checks, explorables <- widgets <- grading, commands; nothing imports what stands above it."""
+    allowed = dict(ROOMS)
+    upward = [(here, there) for here, there in arrows(ROOT)
+              if room(there) != room(here) and room(there) not in allowed[room(here)]]
+    assert not upward
+    assert not circles(arrows(ROOT))
 
 
-@pytest.mark.parametrize("path", sorted(HELPERS.rglob("*.py")), ids=lambda path: path.relative_to(HELPERS).as_posix())
-def test_imports_follow_the_table(path):
-    module = path.relative_to(HELPERS).parts[0].removesuffix(".py")
-    found = imports_of(path)
-    inside = {name.split(".")[1] for name in found if name.startswith("helpers.")}
-    if module not in ("widgets", "figures"):  # the slides' figures are the explorers' own pictures
-        assert "widgets" not in inside, "only notebooks import widgets"
-        assert "ipywidgets" not in found, "only widgets import ipywidgets"
-    assert "matplotlib.pyplot" not in found, "pyplot holds global state and breaks in widget callbacks"
-    assert "__main__" not in inside
-    if module not in ("checks", "grading", "commands"):
-        assert "checks" not in inside
-    if module not in (*ANYTHING, "__init__"):
-        assert inside <= ALLOWED[module], f"{module} may not import {inside - ALLOWED[module]}"
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_touches_only_what_is_its_business(module):
+    names = imports(MODULES[module])
+    if room(module) != "widgets":
+        assert "ipywidgets" not in names, "only widgets import ipywidgets"
+    if module not in ("helpers.artifacts", "helpers.data"):
+        assert not names & {"urllib.request", "http.client", "socket", "requests"}, "only these touch the network"
+    assert not names & {"matplotlib.pyplot", "pyplot"}, "pyplot holds global state and breaks in widget callbacks"
+    for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import"
+            assert not any(alias.name == "*" for alias in node.names), "a star import"
 
 
 def test_package_init_is_empty():
-    assert (HELPERS / "__init__.py").read_text() == ""
+    assert (ROOT / "helpers" / "__init__.py").read_text() == ""
 
 
-def test_ruff_finds_nothing_in_code_and_notebooks():
-    found = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=HELPERS.parent, capture_output=True,
-                           text=True, check=False)
-    assert found.returncode == 0, found.stdout
+def test_what_the_package_imports_is_declared_and_nothing_else():
+    standard = sys.stdlib_module_names | {"helpers", "timm"}  # LARS alone needs timm, and says so
+    needed = {name.split(".")[0] for path in MODULES.values() for name in imports(path)} - standard
+    by_module = metadata.packages_distributions()
+    distributions = {by_module[name][0].lower() for name in needed}
+    declared = {Requirement(line).name.lower() for line in PROJECT["project"]["dependencies"]}
+    assert distributions == declared
+
+
+def test_floors_are_at_or_below_what_colab_has():
+    from environments import COLAB
+
+    colab = dict(re.fullmatch(r"([\w-]+)==([\d.]+?)(?:\.\*)?", line).groups() for line in COLAB)
+    for line in PROJECT["project"]["dependencies"]:
+        requirement = Requirement(line)
+        if requirement.name in colab:
+            assert requirement.specifier.contains(f"{colab[requirement.name]}.0"), line
+    assert "jupyterlab" not in "".join(PROJECT["project"]["dependencies"]), "Colab has its own"
+
+
+def test_the_package_holds_every_folder_and_what_ships():
+    packages = set(PROJECT["tool"]["setuptools"]["packages"])
+    folders = {path.parent.relative_to(ROOT).as_posix().replace("/", ".")
+               for path in (ROOT / "helpers").rglob("__init__.py")}
+    assert packages - folders == {"helpers._shipped.checkpoints", "helpers._shipped.results"}
+    assert folders <= packages
+    for package, folder in PROJECT["tool"]["setuptools"]["package-dir"].items():
+        patterns = PROJECT["tool"]["setuptools"]["package-data"][package]
+        files = {path for path in (ROOT / folder).iterdir() if path.is_file()}
+        assert files == {path for pattern in patterns for path in (ROOT / folder).glob(pattern)}, package

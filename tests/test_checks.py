@@ -20,7 +20,7 @@ from torch import nn
 from helpers.augmentations import color_jitter, rotate
 from helpers.checks import check, exercises, find, hint
 from helpers.losses import nt_xent
-from helpers.questions import QUESTIONS
+from helpers.widgets.questions import QUESTIONS
 from helpers.widgets.quiz import Quiz
 
 

@@ -127,7 +127,7 @@ def test_a_missing_package_is_told_before_images_are_drawn(tmp_path, capsys, mon
 
 
 def test_an_interrupted_study_says_how_to_go_on(tmp_path, capsys, monkeypatch):
-    from helpers import findings
+    from helpers.findings import run as findings
 
     def interrupted(*_):
         raise KeyboardInterrupt

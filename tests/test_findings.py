@@ -11,24 +11,33 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import findings
 from helpers.__main__ import main
-from helpers.agreement import CLAIMS, Claim, direction, judge, size
 from helpers.artifacts import PROJECT
 from helpers.augmentations import color_drop, sobel
 from helpers.data import ImageSet, load
-from helpers.figures.findings import NUMBERS, SHORT
-from helpers.findings import pairs_found, run_cell, run_study, score_untrained, unnormalized_nt_xent
-from helpers.panels import panels
-from helpers.paper import FIGURE_5, PAPER_LENGTHS, TABLE_1, TABLE_3, TABLE_5, TABLE_B1
+from helpers.findings import run as findings
+from helpers.findings.claims import CLAIMS, Claim, direction, judge, size
+from helpers.findings.panels import panels
+from helpers.findings.paper import FIGURE_5, PAPER_LENGTHS, TABLE_1, TABLE_3, TABLE_5, TABLE_B1
+from helpers.findings.run import pairs_found, run_cell, run_study, score_untrained, unnormalized_nt_xent
+from helpers.findings.studies import BATCHES, LENGTHS, STUDIES, Cell
+from helpers.findings.verdicts import (
+    DIRECTIONS,
+    ELSEWHERE,
+    HEADLINES,
+    claims_table,
+    headlines_table,
+    judge_all,
+    selected,
+    tally,
+)
 from helpers.plotting import draw_curves
 from helpers.results import curves, read_results
 from helpers.settings import PRESETS, TRANSFORMS
 from helpers.simclr import Pretrained, SimCLR
-from helpers.studies import BATCHES, LENGTHS, STUDIES, Cell
-from helpers.verdicts import DIRECTIONS, ELSEWHERE, HEADLINES, claims_table, headlines_table, judge_all, selected, tally
 from helpers.widgets.composition import CompositionExplorer
 from helpers.widgets.prediction import Prediction
+from slides.figures.lecture3 import NUMBERS, SHORT
 
 TINY = replace(PRESETS["smoke"], epochs=1.0)
 LECTURE_3 = (PROJECT / "slides" / "03_simclr_findings.md").read_text("utf-8")

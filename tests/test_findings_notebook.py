@@ -5,15 +5,15 @@ import re
 import pytest
 from prose import prose, solution
 
-from helpers.agreement import SMALL, batch_cell, below_untrained, judge, mean_of, minus, pair
 from helpers.data import load
+from helpers.findings.claims import SMALL, batch_cell, below_untrained, judge, mean_of, minus, pair
+from helpers.findings.paper import PAPER_BATCHES, PAPER_LENGTHS, TABLE_1, TABLE_3, TABLE_5, TABLE_B1
+from helpers.findings.studies import BATCHES, DATA, IMAGES, LENGTHS, STUDIES
+from helpers.findings.verdicts import claims_table, headlines_table, judge_all, tally_table
 from helpers.metrics import mean_interval
 from helpers.models import build_encoder
-from helpers.paper import PAPER_BATCHES, PAPER_LENGTHS, TABLE_1, TABLE_3, TABLE_5, TABLE_B1
 from helpers.results import curves, read_results
 from helpers.settings import TRANSFORMS, settings_for
-from helpers.studies import BATCHES, DATA, IMAGES, LENGTHS, STUDIES
-from helpers.verdicts import claims_table, headlines_table, judge_all, tally_table
 
 TABLES = {study: read_results(f"findings_{study}") for study in STUDIES}
 PROSE = prose("06")

@@ -13,7 +13,8 @@ import torch
 
 from helpers.__main__ import main
 from helpers.checks import exercises, find
-from helpers.grading import grade, summarize
+from helpers.grading.grade import grade
+from helpers.grading.table import summarize
 
 HEAD = "import math\nimport torch\nimport torch.nn.functional as F\nfrom torch import Tensor, nn\n"
 RIGHT = {
@@ -62,7 +63,7 @@ def submissions(victim: Path, port: int) -> dict[str, str | bytes]:
         "writes_by_descriptor.ipynb": inside(f"fd = os.open({str(victim)!r}, os.O_RDONLY); "
                                              f"os.unlink('kept.txt', dir_fd=fd)"),
         "tears_down_the_wall.ipynb": inside(
-            f"import helpers.confinement as c; c.CHANGING = c.FORBIDDEN = frozenset(); os.path.realpath = str; "
+            f"import helpers.grading.confinement as c; c.CHANGING = c.FORBIDDEN = frozenset(); os.path.realpath = str; "
             f"open({kept!r}, 'w').write('gone')"),
         "stuffs_the_pipe.ipynb": inside(
             "import contextlib\n    for fd in range(3, 60):\n        with contextlib.suppress(OSError):\n"

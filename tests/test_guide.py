@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from helpers.questions import QUESTIONS
-from helpers.slides import PROJECT, SLIDES, decks, with_quiz
+from helpers.widgets.questions import QUESTIONS
+from slides.build import PROJECT, SLIDES, decks, with_quiz
 
 GUIDE = (SLIDES / "README.md").read_text()
 DECKS = {int(deck.name[:2]): deck for deck in decks()}

@@ -1,28 +1,25 @@
 """Notebooks: in step with their sources, runnable from anywhere, clean, and short-celled."""
 
 import json
-import os
 import re
 import shutil
 import statistics
-import subprocess
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbconvert
 import nbformat
 import pytest
 from environments import with_environments
+from IPython.core.inputtransformer2 import TransformerManager
+
+from data.make.figures import with_gallery
+from data.make.tables import with_results
+from helpers.checks import exercises, find
+from helpers.widgets.questions import QUESTIONS
+from notebooks import build
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "notebooks"))
-
-import build  # noqa: E402
-
-from helpers.agreement import CLAIMS  # noqa: E402
-from helpers.checks import exercises, find  # noqa: E402
-from helpers.questions import QUESTIONS  # noqa: E402
-
 NAMES = [source.stem for source in build.SOURCES]
 
 
@@ -101,14 +98,14 @@ def test_cells_are_short_and_exercises_are_emptied(name):
     text = json.dumps(student)
     assert "BEGIN SOLUTION" not in text
     assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in student.cells)
-    assert student.cells[1].source == build.SETUP
+    assert student.cells[1].source == build.setup(build.COURSE["address"], build.COURSE["tag"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_student_notebook_runs_unsolved_in_fast_mode(name):
     """From top to bottom, from its own folder, in a process of its own."""
-    student = build.execute(read(build.NOTEBOOKS / f"{name}.ipynb"), seconds=300)
+    student = build.execute(build.build(build.NOTEBOOKS / "source" / f"{name}.py", fast=True), seconds=300)
     said = [output.data["text/plain"] for cell in student.cells if cell.cell_type == "code" for output in cell.outputs
             if "text/plain" in output.get("data", {})]
     exercises_there = sum("# your code here" in cell.source for cell in student.cells)
@@ -116,80 +113,50 @@ def test_student_notebook_runs_unsolved_in_fast_mode(name):
 
 
 def test_the_readmes_tables_are_what_the_results_say():
-    sys.path.insert(0, str(ROOT / "data"))
-    import make
-
-    assert {*make.KNOWN} <= {claim.text for claim in CLAIMS}
     readme = (ROOT / "README.md").read_text()
-    assert make.with_results(readme) == readme, "run: python data/make.py tables"
-    assert make.with_gallery(readme) == readme, "run: python data/make.py figures"
+    assert with_results(readme) == readme, "run: python data/make tables"
+    assert with_gallery(readme) == readme, "run: python data/make figures"
     assert with_environments(readme) == readme, "run: python tests/environments.py"
 
 
-@pytest.mark.parametrize("place", ["notebooks", "."])
-def test_set_up_cell_finds_the_course(place):
-    program = build.SETUP + "\nimport helpers.runtime; print(helpers.runtime.__file__)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT / place, capture_output=True, text=True, check=True)
-    told, file = done.stdout.splitlines()
-    assert told == "The course's code: found here."
-    assert Path(file) == ROOT / "helpers" / "runtime.py"
+def test_the_set_up_is_one_import_or_two_lines_that_install_in_colab():
+    assert build.setup("", "").startswith("import helpers")
+    stamped = build.setup("https://github.com/ada/course", "v1.0")
+    assert len(stamped.splitlines()) == 2
+    for place, ran in (("<google.colab._shell.Shell object>", 1), ("<ipykernel.zmqshell.ZMQInteractiveShell>", 0)):
+        asked = []
+        shell = SimpleNamespace(run_line_magic=lambda *words, asked=asked: asked.append(words))
+        shell_name = type("Shell", (), {"__str__": lambda self, place=place: place,
+                                        "run_line_magic": shell.run_line_magic})()
+        exec(TransformerManager().transform_cell(stamped), {"get_ipython": lambda shell=shell_name: shell})
+        assert asked == [("pip", 'install -q "git+https://github.com/ada/course@v1.0"')] * ran
 
 
-@pytest.fixture
-def remote(tmp_path):
-    """A repository with a tag that holds the course, and a later commit that holds another."""
-    place = tmp_path / "remote"
-    (place / "helpers").mkdir(parents=True)
-    git = ["git", "-C", str(place), "-c", "user.name=x", "-c", "user.email=x"]
-    subprocess.run([*git, "init", "-q"], check=True)
-    for found in ("tagged", "later"):
-        (place / "helpers" / "simclr.py").write_text(f"found = {found!r}")
-        subprocess.run([*git, "add", "."], check=True)
-        subprocess.run([*git, "commit", "-qm", found], check=True)
-        if found == "tagged":
-            subprocess.run([*git, "tag", "v1"], check=True)
-    return place
+def test_an_address_is_stamped_into_readme_and_solutions_and_nothing_else(tmp_path, monkeypatch):
+    shutil.copytree(build.NOTEBOOKS / "solutions", tmp_path / "notebooks" / "solutions")
+    shutil.copy(ROOT / "README.md", tmp_path)
+    monkeypatch.setattr(build, "NOTEBOOKS", tmp_path / "notebooks")
+    build.stamp()
+    assert (tmp_path / "README.md").read_text() == (ROOT / "README.md").read_text(), "run: python notebooks/build.py"
+    for name in NAMES:
+        ours, theirs = (Path(place, "solutions", f"{name}.ipynb").read_text() for place in (
+            ROOT / "notebooks", tmp_path / "notebooks"))
+        assert ours == theirs, "run: python notebooks/build.py"
+    monkeypatch.setattr(build, "COURSE", {"address": "https://github.com/ada/course", "tag": "v1.0"})
+    build.stamp()
+    assert "blob/v1.0/notebooks/03_similarity_and_nt_xent.ipynb" in (tmp_path / "README.md").read_text()
+    for name in NAMES:
+        ours, theirs = (read(Path(place, "solutions", f"{name}.ipynb")) for place in (
+            ROOT / "notebooks", tmp_path / "notebooks"))
+        assert theirs.cells[1].source == build.setup("https://github.com/ada/course", "v1.0")
+        theirs.cells[1].source = ours.cells[1].source
+        assert ours == theirs
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-@pytest.mark.parametrize(("tag", "found", "told"), [("", "later", "fetched"), ("v1", "tagged", "fetched at v1")])
-def test_set_up_cell_fetches_the_course_where_it_is_missing(tmp_path, remote, tag, found, told):
-    """As in Colab: an empty folder, a repository to clone, and pip (a stand-in here) asked for lightning only."""
-    place = tmp_path / "content"
-    place.mkdir()
-    setup = re.sub(r'ADDRESS, TAG = .*', f'ADDRESS, TAG = "file://{remote}", "{tag}"', build.SETUP)
-    program = ("import importlib.util, subprocess\nreal, asked = subprocess.run, []\n"
-               "class Done: returncode = 0\n"
-               "importlib.util.find_spec = lambda name: len(asked) or None\n"
-               "subprocess.run = lambda c, **k: (asked.append(c[-1]) or Done) if 'pip' in c else real(c, **k)\n"
-               + setup + "\nimport helpers.simclr; print(helpers.simclr.found, asked)")
-    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "COURSE_REPOSITORY")}
-    for said in ([f"The course's code: {told}, lightning installed.", f"{found} ['lightning>=2.6.6']"],
-                 ["The course's code: found here.", f"{found} []"]):  # the second time all is there
-        done = subprocess.run([sys.executable, "-c", program], cwd=place, capture_output=True, text=True, env=env)
-        assert done.stdout.splitlines() == said, done.stderr
-
-
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_a_repository_of_ones_own_is_not_asked_for_the_courses_tag(tmp_path, remote):
-    setup = re.sub(r'ADDRESS, TAG = .*', 'ADDRESS, TAG = "https://example.org/course", "v9"', build.SETUP)
-    program = setup + "\nimport helpers.simclr; print(helpers.simclr.found)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
-                          env={**os.environ, "COURSE_REPOSITORY": f"file://{remote}", "PYTHONPATH": ""})
-    assert done.stdout.splitlines() == ["The course's code: fetched.", "later"], done.stderr
-
-
-@pytest.mark.parametrize(("address", "told"), [
-    ("", "The course's folder is not here. Set os.environ['COURSE_REPOSITORY']"),
-    ("file:///there/is/none", "git: fatal: '/there/is/none' does not appear to be a git repository")])
-def test_a_set_up_that_fails_says_why_in_one_line_and_leaves_nothing(tmp_path, address, told):
-    cells = [nbformat.v4.new_code_cell(re.sub(r'ADDRESS, TAG = "[^"]*"', f'ADDRESS, TAG = "{address}"', build.SETUP))]
-    path = tmp_path / "alone.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-    program = ("import nbclient, nbformat; n = nbformat.read('alone.ipynb', 4); "
-               "nbclient.NotebookClient(n, allow_errors=True).execute(); print(n.cells[0].outputs[-1].traceback)")
-    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "COURSE_REPOSITORY")}
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=env)
-    shown, = eval(done.stdout)  # a list of one line
-    assert told in shown
-    assert [file.name for file in tmp_path.iterdir()] == ["alone.ipynb"]
+def test_marks_for_the_tests_are_in_no_notebook():
+    for name in NAMES:
+        source = build.NOTEBOOKS / "source" / f"{name}.py"
+        assert "# fast:" not in nbformat.writes(build.build(source))
+        assert "# fast:" not in nbformat.writes(build.build(source, fast=True))
+    line = "x = 1  # so many  # fast: x = 2"
+    assert build.quick(f"if y:\n    {line}\nz = 3") == "if y:\n    x = 2\nz = 3"

@@ -7,7 +7,7 @@ import pytest
 from prose import printed, prose
 from scipy import stats
 
-from helpers.agreement import mean_of, minus
+from helpers.findings.claims import mean_of, minus
 from helpers.metrics import mean_interval
 from helpers.pretext import TASKS
 from helpers.results import read_results, results_table, write_results

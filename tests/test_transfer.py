@@ -18,8 +18,8 @@ from helpers import transfer
 from helpers.__main__ import main
 from helpers.data import ImageSet, load, nested_subset
 from helpers.evaluation import extract_features, map_2d
+from helpers.fine_tuning import layer_rates, parameters, train_steps, usual_steps
 from helpers.models import build_encoder
-from helpers.networks import layer_rates, parameters, train_steps, usual_steps
 from helpers.runtime import Cost
 from helpers.simclr import load_pretrained
 from helpers.transfer import (
@@ -76,7 +76,7 @@ def test_options_2_and_3_leave_the_encoder_as_it_was(encoder, parts):
     train, val, _ = parts
     before = fingerprint(encoder.train())  # in training mode: an option must not rely on what it is given
     for way, how in ((train_last_layers, {"steps": 20}), (classify_embeddings, {}),
-                     (train_last_layers, {"steps": 20, "augment": "colour"})):
+                     (train_last_layers, {"steps": 20, "augment": "color"})):
         fitted = way(encoder, train, val, **how)
         assert fitted.fingerprints == (before, before)
         assert fingerprint(fitted.encoder) == fingerprint(encoder) == before

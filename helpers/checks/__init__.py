@@ -6,13 +6,12 @@ Mistakes are found by what they compute: the inputs are chosen so that each know
 import difflib
 
 from helpers.checks.exercise import Exercise, Feedback, examine
-from helpers.checks.ntxent import NT_XENT, NT_XENT_LOOPS
-from helpers.checks.self_prediction import MASK, ROTATION
-from helpers.checks.similarity import PARTNER, SIMILARITY
-from helpers.checks.tables import BEST_PAIR, OPTION, VERDICT
-from helpers.checks.training import KNN, SCHEDULE, TOP1
-from helpers.checks.use import FREEZE, LABELS, PROBE
-from helpers.checks.views import JITTER, TWO_VIEWS
+from helpers.checks.nb01 import MASK, ROTATION
+from helpers.checks.nb02 import JITTER, TWO_VIEWS
+from helpers.checks.nb03 import NT_XENT, NT_XENT_LOOPS, PARTNER, SIMILARITY
+from helpers.checks.nb04 import KNN, SCHEDULE, TOP1
+from helpers.checks.nb05 import FREEZE, LABELS, OPTION, PROBE
+from helpers.checks.nb06 import BEST_PAIR, VERDICT
 
 __all__ = ["Exercise", "Feedback", "check", "exercises", "find", "hint"]
 

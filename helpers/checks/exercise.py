@@ -289,7 +289,8 @@ def _differing(found, expected, tolerance: float) -> tuple[str, str]:
     if isinstance(expected, dict) and isinstance(found, dict) and found.keys() == expected.keys():
         pairs = {name: _differing(found[name], expected[name], tolerance) for name in expected
                  if not same(found[name], expected[name], tolerance)}
-        return tuple(", ".join(f"{name} {pair[k]}" for name, pair in pairs.items())[:500] for k in (0, 1))
+        yours, right = (", ".join(f"{name} {pair[k]}" for name, pair in pairs.items())[:500] for k in (0, 1))
+        return yours, right
     yours, right = _short(found), _short(expected)
     a, b = as_numbers(found), as_numbers(expected)
     if yours == right and a is not None and b is not None and a.shape == b.shape and a.ndim:

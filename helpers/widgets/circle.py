@@ -58,6 +58,7 @@ class CircleExplorer(Explorer):
 
     def __init__(self, seed: int = 0):
         self.generator = torch.Generator().manual_seed(seed)
+        self.angles = torch.zeros(2 * IMAGES)  # degrees
         self._scatter()
         points = [(f"image {LETTERS[k % IMAGES]}, view {1 + k // IMAGES}", k) for k in range(2 * IMAGES)]
         self.point = dropdown("point", points, 0, width=230, label=50)

@@ -6,8 +6,8 @@ import math
 import torch
 
 from helpers.data import load, sample_photos
+from helpers.findings.panels import TITLES
 from helpers.metrics import mean_interval
-from helpers.panels import TITLES
 from helpers.plotting import CHOSEN, NEGATIVE, VIEW_A, VIEW_B
 from helpers.results import read_results
 from helpers.settings import TRANSFORMS, settings_for, view_maker

@@ -4,7 +4,7 @@ import html
 
 import ipywidgets
 
-from helpers.questions import QUESTIONS
+from helpers.widgets.questions import QUESTIONS
 
 
 class Quiz:

@@ -134,7 +134,7 @@ class RotationExplorer(_PretextExplorer):
             return picture
         a = torch.tensor(rest * torch.pi / 180)
         turn = torch.stack([torch.stack([a.cos(), -a.sin(), a * 0]), torch.stack([a.sin(), a.cos(), a * 0])])[None]
-        grid = F.affine_grid(turn, picture.shape, align_corners=False)
+        grid = F.affine_grid(turn, list(picture.shape), align_corners=False)
         return F.grid_sample(picture, grid, padding_mode="reflection", align_corners=False)
 
     def draw(self, canvas: Canvas) -> str:
@@ -171,7 +171,7 @@ class JigsawExplorer(_PretextExplorer):
         order = ORDERS[self.order.value - 1]
         p = self.predict(tiles[:, list(order)]).softmax(1)[0]
         believed = ORDERS[int(p.argmax())]
-        restored = [None] * 4
+        restored: list = [None] * 4
         for place, home in enumerate(believed):  # it believes that this place shows the tile of that home
             restored[home] = tiles[0, order[place]]
         right = [order[believed.index(home)] == home for home in range(4)]

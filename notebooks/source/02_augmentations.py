@@ -11,11 +11,9 @@
 # %%
 import torch
 
-from helpers.runtime import hardware, seed_everything, versions
+from helpers.runtime import seed_everything
 
 seed_everything(0)
-print(hardware())
-print({name: version for name, version in versions().items() if name in ("python", "torch", "ipywidgets")})
 
 # %% [markdown]
 # ## 1. Nine ways to change a picture

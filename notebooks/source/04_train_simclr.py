@@ -13,11 +13,9 @@
 # %%
 import torch
 
-from helpers.runtime import hardware, seed_everything, versions
+from helpers.runtime import seed_everything
 
 seed_everything(0)
-print(hardware())
-print({name: version for name, version in versions().items() if name in ("python", "torch", "lightning")})
 
 # %% [markdown]
 # ## The plan
@@ -42,7 +40,7 @@ from helpers.simclr import settings_for
 from helpers.widgets.picture import picture
 
 train, val = load("shapes", "train"), load("shapes", "val")
-settings = settings_for("laptop", "shapes")
+settings = settings_for("laptop", "shapes")  # fast: settings = settings_for("laptop", "shapes", epochs=0.2)
 augment = Augment(settings.policy())
 batch = train.images[:8]
 views = torch.cat([augment(batch), augment(batch)])  # (2N, 3, 32, 32): all first views, then all second views
@@ -164,7 +162,7 @@ check("contrastive_top1", contrastive_top1)
 # partner. And blur takes too much from 32 pixels.)
 
 # %%
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 for name, value in asdict(settings).items():
     print(f"{name:>15}  {value}")
@@ -221,15 +219,12 @@ check("lr_factor", lr_factor)
 # then. `LIVE = False` shows the run that ships with the course.
 
 # %%
-from helpers.runtime import fast_mode
 from helpers.simclr import load_pretrained, pretrain
 from helpers.widgets.monitor import TrainingMonitor
 
 LIVE = True
 START = None  # after a run that you stopped: START = result trains on from its weights, with a schedule of its own
 
-if fast_mode():  # the tests of the course: seconds instead of minutes
-    settings = replace(settings, epochs=0.2)
 if LIVE:
     monitor = TrainingMonitor(settings, len(train), classes=len(train.classes))
     result = pretrain(train, settings, val=val, monitor=monitor, start=START)

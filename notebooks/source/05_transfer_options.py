@@ -12,11 +12,9 @@
 # %%
 import torch
 
-from helpers.runtime import fast_mode, hardware, seed_everything, versions
+from helpers.runtime import seed_everything
 
 seed_everything(0)
-print(hardware())
-print({name: version for name, version in versions().items() if name in ("python", "torch", "scikit-learn")})
 
 # %% [markdown]
 # ## 1. What is kept, and what is thrown away
@@ -135,7 +133,7 @@ picture(show_images(few.images[order], [new[k] for k in few.labels[order]], colu
 # %%
 from helpers.transfer import fine_tune, train_from_scratch
 
-steps = 20 if fast_mode() else None
+steps = None  # as many as the validation images ask for  # fast: steps = 20
 for name, way in (("from scratch", train_from_scratch), ("option 1", fine_tune)):
     fitted = way(found.encoder, few, asked, steps=steps)
     print(f"{name:>12}: test {fitted.accuracy(test):.1%}, {fitted.parameters:,} numbers trained in {fitted.seconds:.1f} s")
@@ -194,7 +192,7 @@ if mine is not None:
 from helpers.transfer import train_last_layers
 
 for mode in ("eval", "train"):
-    fitted = train_last_layers(found.encoder, few, asked, augment="colour", encoder_mode=mode, steps=steps or 300)
+    fitted = train_last_layers(found.encoder, few, asked, augment="color", encoder_mode=mode, steps=steps or 300)
     before, after = fitted.fingerprints
     print(f"encoder in {mode + ' mode:':<12} test {fitted.accuracy(test):.1%}, fingerprint {before} -> {after} "
           f"{'(nothing moved)' if before == after else '(IT MOVED)'}")
@@ -301,7 +299,8 @@ print(f"one draw of labels: reported {max(judged):.1%}, true {true[judged.index(
 # %%
 from helpers.metrics import mean_interval
 
-draws = {judges: torch.tensor([eight(judges, seed) for seed in range(2 if fast_mode() else 20)]) for judges in (5, 20)}
+seeds = range(20)  # fast: seeds = range(2)
+draws = {judges: torch.tensor([eight(judges, seed) for seed in seeds]) for judges in (5, 20)}
 for judges, tries in ((5, 2), (5, 8), (20, 8)):
     judged, true = draws[judges][:, :, :tries].unbind(dim=1)  # (draws, tries) each
     winner = judged.argmax(dim=1, keepdim=True)
@@ -326,8 +325,8 @@ for judges, tries in ((5, 2), (5, 8), (20, 8)):
 # %%
 from helpers.transfer import OPTIONS, compare
 
-rows = compare(found.encoder, train, val, test, labels=(5,) if fast_mode() else (5, 50), seeds=1, steps=steps,
-               tries=1 if fast_mode() else 4)
+labels, tries = (5, 50), 4  # fast: labels, tries = (5,), 1
+rows = compare(found.encoder, train, val, test, labels=labels, seeds=1, steps=steps, tries=tries)
 for row in rows:
     moved = "" if row["option"] in ("scratch", "1") else f"   encoder {row['before']} -> {row['after']}"
     print(f"{row['labels']:>3} labels per class, {OPTIONS[row['option']]:>17}: test {row['accuracy']:.1%}{moved}")

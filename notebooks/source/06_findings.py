@@ -27,9 +27,9 @@
 # %%
 from IPython.display import Markdown
 
+from helpers.findings.studies import STUDIES
 from helpers.results import read_results
 
-STUDIES = ("composition", "color", "head", "knowledge", "batch_epochs", "temperature")
 tables = {name: read_results(f"findings_{name}") for name in STUDIES}
 lines = ["| study | seeds | runs | minutes of one core |", "|---|---|---|---|"]
 for name, rows in tables.items():
@@ -39,7 +39,7 @@ Markdown("\n".join(lines))
 
 # %% [markdown]
 # **Does it hold here?** Whoever looks at the numbers first will find a rule by which they fit. So the rules stood before the runs
-# were made (`helpers/agreement.py`). Every finding is put as a difference. Ours is taken seed by seed, and two statements are made.
+# were made (`helpers/findings/claims.py`). Every finding is put as a difference. Ours is taken seed by seed, and two statements are made.
 #
 # The **direction** is decided by the 95% interval over the seeds:
 #
@@ -134,7 +134,7 @@ check("best_pair", best_pair)
 # Now on the real tables:
 
 # %%
-from helpers.agreement import mean_of
+from helpers.findings.claims import mean_of
 from helpers.settings import TRANSFORMS
 
 for data in ("photos", "shapes"):
@@ -144,8 +144,8 @@ for data in ("photos", "shapes"):
     print(f"{data}: the best pair is {best_pair(torch.tensor(means), list(TRANSFORMS))}")
 
 # %%
-from helpers.agreement import judge
-from helpers.verdicts import claims_table
+from helpers.findings.claims import judge
+from helpers.findings.verdicts import claims_table
 
 print(bet.reveal("crop and colour"))
 Markdown(claims_table(judge("composition", tables["composition"])))
@@ -175,12 +175,12 @@ Markdown(claims_table(judge("composition", tables["composition"])))
 # map above follows again when the bar is full.
 
 # %%
-from helpers.findings import rerun
-from helpers.panels import panels
+from helpers.findings.panels import panels
+from helpers.findings.run import rerun
 from helpers.plotting import draw_curves
 from helpers.widgets.picture import picture
 
-mine = rerun("composition", seed=3, first="crop", second="color")
+mine = rerun("composition", seed=3, first="crop", second="color")  # fast: mine = rerun("composition", seed=3, first="crop", second="color", images=256)
 star = {"shapes, here": ("colour", 100 * mine["probe"])}
 picture(draw_curves(*panels("composition", tables["composition"]), star, inch=8),
         "Two curves over the second transform, one for crop first and one for colour first; a star marks the new run.")
@@ -197,7 +197,7 @@ strong = Prediction("strength", "Stronger colour jitter helps SimCLR on ImageNet
 strong
 
 # %%
-mine = rerun("color", seed=3, objective="contrastive", strength="1/2")
+mine = rerun("color", seed=3, objective="contrastive", strength="1/2")  # fast: mine = rerun("color", seed=3, objective="contrastive", strength="1/2", images=256)
 print(strong.reveal("hurts (on ImageNet: from 77.0% down to 75.7%)"))
 picture(draw_curves(*panels("color", tables["color"]), {"shapes, here": ("1/2", 100 * mine["probe"])}),
         "Accuracy over colour strength in three panels, photos and shapes here and ImageNet in the paper: SimCLR and supervised.")
@@ -226,7 +226,7 @@ thrown = Prediction("head", "With a nonlinear head, here on photos: how much bet
 thrown
 
 # %%
-mine = rerun("head", seed=3, head="nonlinear", length_of_z="128")
+mine = rerun("head", seed=3, head="nonlinear", length_of_z="128")  # fast: mine = rerun("head", seed=3, head="nonlinear", length_of_z="128", images=256)
 judged = judge("head", tables["head"])
 gap = next(one for one in judged if one.claim.id == "head-h-beats-z" and one.data == "photos")
 print(thrown.reveal(f"{gap.figure} points"))
@@ -258,7 +258,7 @@ Markdown(claims_table(judged))
 # is grey, and 50% here, where every second one is.)
 
 # %%
-from helpers.paper import TABLE_3
+from helpers.findings.paper import TABLE_3
 from helpers.results import results_table
 
 found: dict[tuple, dict] = {}
@@ -282,7 +282,7 @@ Markdown(results_table(asked, {"question": "question", "data": "learned from", "
 # angle, the size, the horizontal position, the background hue? (Guessing gives 25%; of the ten classes, 10%.)
 
 # %%
-from helpers.panels import TITLES
+from helpers.findings.panels import TITLES
 
 factors = [row | {"question": TITLES.get(row["question"], row["question"])} for row in found.values()
            if not row["paper"] and row["data"] == "shapes"]
@@ -308,7 +308,7 @@ large = Prediction("batch", "Eight times the batch (256 in place of 32), one epo
 large
 
 # %%
-mine = rerun("batch_epochs", seed=3, objective="contrastive", scaling="linear", batch="128", epochs="8")
+mine = rerun("batch_epochs", seed=3, objective="contrastive", scaling="linear", batch="128", epochs="8")  # fast: mine = rerun("batch_epochs", seed=3, objective="contrastive", scaling="linear", batch="128", epochs="8", images=256)
 picture(draw_curves(*panels("batch_epochs", tables["batch_epochs"]), {"shapes, here": ("128", 100 * mine["probe"])}),
         "Accuracy over batch size, a curve for each length of training, in six panels: photos here with linear and root scaling "
         "and supervised, shapes here, and the paper's with both scalings.")
@@ -348,7 +348,7 @@ hot = Prediction("temperature", "At which temperature does the probe on h do bes
 hot
 
 # %%
-mine = rerun("temperature", seed=3, L2="yes", temperature="0.5")
+mine = rerun("temperature", seed=3, L2="yes", temperature="0.5")  # fast: mine = rerun("temperature", seed=3, L2="yes", temperature="0.5", images=256)
 drawn = panels("temperature", tables["temperature"])
 best = max(drawn[0]["photos, here"]["probe on h"], key=lambda point: point[1])
 print(hot.reveal(f"τ {best[0]}, {best[1]:.1f}%"))
@@ -373,7 +373,7 @@ Markdown(claims_table(judge("temperature", tables["temperature"])))
 # gets.)
 
 # %%
-from helpers.verdicts import headlines_table, judge_all, tally_table
+from helpers.findings.verdicts import headlines_table, judge_all, tally_table
 
 everything = judge_all()
 Markdown(tally_table(everything))

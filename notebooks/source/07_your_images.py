@@ -30,7 +30,6 @@ PHOTOS = None  # or r"D:\pictures\birds", or "birds.zip"
 PLACE = Path("runs/your_images")  # in Colab: Path("/content/drive/MyDrive/your_images")
 
 seed_everything(0)
-print(hardware())
 own = open_images(PHOTOS)
 place = PLACE / own.name
 print(f"{len(own)} images in {own.name}; classes by folder: {', '.join(own.classes) or 'none'}")
@@ -75,9 +74,9 @@ policy
 
 # %%
 from helpers.own_images import go_on_settings
-from helpers.runtime import fast_mode
 
-settings = go_on_settings(start.settings, len(own), seconds=1 if fast_mode() else 90, **policy.changes())
+seconds = 90  # fast: seconds = 1
+settings = go_on_settings(start.settings, len(own), seconds, **policy.changes())
 print(f"{settings.epochs:g} epochs, batches of {settings.batch_size}")
 
 # %%
@@ -126,7 +125,7 @@ board
 from helpers.own_images import TooFew, compare_few
 
 labelled = own.labelled(board.labels(), board.classes, settings.image_size)
-how = {"seeds": 1, "steps": 10} if fast_mode() else {"seeds": 3, "steps": 100}
+how = {"seeds": 3, "steps": 100}  # fast: how = {"seeds": 1, "steps": 10}
 try:
     rows, problem = compare_few(found.encoder, labelled, **how), ""
     before = compare_few(start.encoder, labelled, options=("3",), **how)

@@ -136,9 +136,25 @@ def test_photos_are_labelled_by_clicking(lab, browser):
                            arg=[name, other.inner_text()], timeout=5000)
     ARTIFACTS.mkdir(exist_ok=True)
     under.first.locator("xpath=../../..").screenshot(path=ARTIFACTS / "07_your_images-labels.png")
-    page.locator("button", has_text="undo the last click").click()
+    undo = page.locator("button", has_text=re.compile("^undo$"))
+    undo.click()
     page.wait_for_function("([title, text]) => document.querySelector(`button[title='${title}']`).innerText === text",
                            arg=[name, before], timeout=5000)
+    names = page.locator(".widget-text", has_text="classes").locator("input")
+    classes = names.input_value().split(", ")
+    names.fill(", ".join([*classes[1:], "lighthouse"]))  # the first one goes, another comes
+    names.press("Enter")
+    page.get_by_text(f"{classes[0]} is called lighthouse now").wait_for(timeout=5000)
+    undo.click()
+    page.get_by_text("The last change is undone.").wait_for(timeout=5000)
+    assert names.input_value() == ", ".join(classes)
+    names.fill(", ".join([*classes[2:], "lighthouse"]))  # two go, one comes: that is asked
+    names.press("Enter")
+    page.get_by_text(f"{classes[0]} is no longer a class.").wait_for(timeout=5000)
+    under.first.locator("xpath=../../..").screenshot(path=ARTIFACTS / "07_your_images-question.png")
+    page.locator("button", has_text="keep it as it was").click()
+    page.get_by_text(f"{classes[0]} is no longer a class.").wait_for(state="detached", timeout=5000)
+    assert names.input_value() == ", ".join(classes)
     page.close()
 
 

@@ -152,18 +152,20 @@ def verdicts(study: str, gains: bool | None = None) -> str:
     ids = selected(_all_judged())
     chosen = [one for one in _all_judged() if one.claim.study in study.split("+") and one.claim.id in ids
               and (gains is None or bool(one.claim.sides) == gains)]
-    lines = ["| | paper | photos | | shapes | |", "|---|---|---|---|---|---|"]
+    table = [["", "paper", "photos", "", "shapes", ""]]
     for claim in dict.fromkeys(one.claim.id for one in chosen):
         of_claim = [one for one in chosen if one.claim.id == claim]
         cells = [SHORT[claim], of_claim[0].claim.paper_text.replace("more than ", "> ")]
         for data in ("photos", "shapes"):
             cells += _judged(next((one for one in of_claim if one.data == data), None))
-        lines.append(f"| {' | '.join(cells)} |")
+        table.append(cells)
         for side in of_claim[0].sides:
             figures = {one.data: with_interval(*one.sides[side], one.claim.digits) for one in of_claim}
             photos, shapes = (figures.get(data, "").replace(" ", "\u00a0") for data in ("photos", "shapes"))
-            lines.append(f"| {side} alone | | {photos} | | {shapes} | |")
-    return "\n".join(lines)
+            table.append([f"{side} alone", "", photos, "", shapes, ""])
+    columns = [column for column in zip(*table, strict=True) if any(column[1:])]  # photos alone, or no figure
+    lines = [f"| {' | '.join(row)} |" for row in zip(*columns, strict=True)]
+    return "\n".join([lines[0], "|---" * len(columns) + "|", *lines[1:]])
 
 
 def _judged(one: Judged | None) -> list[str]:

@@ -125,7 +125,7 @@ def circle_pulled() -> bytes:
     panels = ((240, "a descent: every pair has met", first + half), (710, "as good: all in one place", one_place))
     for x, title, angles in panels:
         canvas.text(x, 22, title, 24, anchor="mm", bold=True)
-        draw_circle(canvas, x, 260, 160, angles.repeat(2).tolist())
+        draw_circle(canvas, x, 260, 160, angles.repeat(2).tolist(), names=angles is not one_place)
     return canvas.png()
 
 

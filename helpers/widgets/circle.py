@@ -15,7 +15,7 @@ STEP = 1.6  # times τ: radians that a gradient of 1 moves a point (gradients gr
 
 
 def draw_circle(canvas: Canvas, x: float, y: float, radius: float, angles: list[float],
-                turns: list[float] | None = None, chosen: int | None = None) -> None:
+                turns: list[float] | None = None, chosen: int | None = None, names: bool = True) -> None:
     """Draw the points of all views on a circle, partners joined.
 
     Args:
@@ -24,6 +24,7 @@ def draw_circle(canvas: Canvas, x: float, y: float, radius: float, angles: list[
         angles: In degrees, shape (2N,).
         turns: How far each point will move, in radians: arrows.
         chosen: The point that is marked.
+        names: Whether to write them beside the points.
     """
     canvas.circle(x, y, radius, None, "#CCCCCC", 2)
     places = []
@@ -41,6 +42,8 @@ def draw_circle(canvas: Canvas, x: float, y: float, radius: float, angles: list[
             canvas.circle(px, py, 19, None, CHOSEN, 4)
         # A second view is smaller and its name inside, so that both are seen where they meet.
         canvas.marker(px, py, KINDS[k % IMAGES], 14 if k < IMAGES else 9, VIEW_A if k < IMAGES else VIEW_B)
+        if not names:
+            continue
         out = 1 + (34 if k < IMAGES else -34) / radius
         name = f"{LETTERS[k % IMAGES]}{1 + k // IMAGES}"
         canvas.text(x + (px - x) * out, y + (py - y) * out, name, 16, anchor="mm", bold=k == chosen)

@@ -68,7 +68,7 @@ class LabelBoard:
         self.question: dict[str, ipywidgets.Dropdown] = {}  # gone class to the choice of what becomes of its labels
         self.order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).tolist()
         self.names = ipywidgets.Text(_joined(self.classes), description="classes", continuous_update=False,
-                                     layout=ipywidgets.Layout(width="480px"))
+                                     layout=ipywidgets.Layout(width="480px", max_width="100%"))
         self.asking = ipywidgets.VBox([])
         self.apply = ipywidgets.Button(description="apply", button_style="primary")
         self.cancel = ipywidgets.Button(description="keep it as it was")

@@ -1,4 +1,4 @@
-"""Run all notebooks, in fast mode, with the packages of Colab, with the newest ones, and with the oldest ones allowed.
+"""Run all notebooks, trainings shrunk to seconds, with the packages of Colab, the newest, and the oldest allowed.
 
     python tests/environments.py                  all three
     python tests/environments.py colab floors     those
@@ -15,14 +15,16 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from helpers.artifacts import with_block, write_aside
+from helpers.results import read_results, write_results
+from notebooks import build
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from helpers.artifacts import with_block, write_aside  # noqa: E402
-from helpers.results import read_results, write_results  # noqa: E402
-
 TABLE = ROOT / "data" / "results" / "environments.csv"
 SHOWN = ("torch", "torchvision", "lightning", "ipywidgets", "ipython", "ipykernel", "matplotlib", "scikit-learn")
 # Colab's of August 2026, which come with Python 3.13.
@@ -48,7 +50,9 @@ def constraints(name: str) -> list[str]:
     """Return what pip is held to in an environment."""
     if name == "colab":
         return list(COLAB)
-    floors = re.findall(r"^([\w-]+)>=([\d.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    needed += (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    floors = [floor.groups() for line in needed if (floor := re.match(r"([\w-]+)>=([\d.]+)", line))]
     return [f"{package}=={version}" for package, version in floors] if name == "floors" else []
 
 
@@ -59,18 +63,20 @@ def try_environment(name: str, interpreter: str) -> list[dict]:
         (folder / "held.txt").write_text("\n".join(constraints(name)))
         subprocess.run([interpreter, "-m", "venv", folder / "env"], check=True)
         python = folder / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
-        subprocess.run([python, "-m", "pip", "install", "-q", "-r", ROOT / "requirements.txt",
-                        "-c", folder / "held.txt"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "-r", "requirements.txt", "-c", folder / "held.txt"],
+                       check=True, cwd=ROOT)  # it names the course's own folder
+        for source in build.SOURCES:
+            build.write(build.build(source, fast=True), folder / "notebooks" / f"{source.stem}.ipynb")
         env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
-            "COURSE_FAST": "1", "JUPYTER_PATH": "", "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+            "JUPYTER_PATH": "", "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
         rows: list[dict] = []
-        with subprocess.Popen([python, "-c", RUN, " ".join(SHOWN)], cwd=ROOT / "notebooks", env=env, text=True,
+        with subprocess.Popen([python, "-c", RUN, " ".join(SHOWN)], cwd=folder / "notebooks", env=env, text=True,
                               stdout=subprocess.PIPE) as run:
             versions = json.loads(run.stdout.readline() or "{}")
             for line in run.stdout:
                 rows.append({"environment": name} | json.loads(line) | versions)
                 print(name, rows[-1]["notebook"], rows[-1]["outcome"], flush=True)
-        there = len(list((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")))
+        there = len(build.SOURCES)
         if run.returncode or len(rows) != there:
             sys.exit(f"{name}: {len(rows)} of {there} notebooks were run, then it ended with {run.returncode}")
         return rows

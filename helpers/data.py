@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -189,7 +190,7 @@ def _cut(labels: Tensor | None, count: int, parts: dict[str, float], seed: int) 
 def _load_shapes(name: str, split: str, size: int, seed: int, root: Path) -> ImageSet:
     test = split == "test"
     count = _SHAPES_TEST if test else _SHAPES_TRAIN
-    source = hashlib.sha256(Path(render_shapes.__code__.co_filename).read_bytes()).hexdigest()[:12]
+    source = hashlib.sha256(Path(inspect.getsourcefile(render_shapes)).read_bytes()).hexdigest()[:12]
     cached = root / "shapes" / f"{name}-{'test' if test else 'train'}-{size}px-seed{seed}-{source}.safetensors"
 
     def render() -> tuple[dict[str, Tensor], dict[str, str]]:

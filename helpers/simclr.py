@@ -53,6 +53,7 @@ class SimCLR(L.LightningModule):
         self.head = ProjectionHead(self.encoder.feature_dim, out_dim=settings.head_dim, kind=settings.head)
         self.to(memory_format=torch.channels_last)
         self.views = view_maker(settings)
+        self.ranks = 1  # processes that train together
         self.steps_per_epoch = len(images) // settings.batch_size
         self.total_steps = max(1, round(settings.epochs * self.steps_per_epoch))
         self.latest: tuple[Tensor, Tensor] | None = None  # loss and projections of the last step, for whoever looks
@@ -60,6 +61,7 @@ class SimCLR(L.LightningModule):
 
     def on_fit_start(self) -> None:
         self.images = self.images.to(self.device)
+        self.ranks = self.trainer.world_size
 
     def train_dataloader(self) -> "Steps":
         return Steps(self.trainer.global_step, self.total_steps)
@@ -88,8 +90,7 @@ class SimCLR(L.LightningModule):
         if self._order is None or self._order[0] != epoch:
             generator = self._generator(epoch, salt=1)
             self._order = epoch, torch.randperm(len(self.images), generator=generator, device=self.device)
-        ranks = self.trainer.world_size if self._trainer else 1
-        share = self.settings.batch_size // ranks
+        share = self.settings.batch_size // self.ranks
         start = place * self.settings.batch_size + self.global_rank * share
         return self._order[1][start:start + share]
 
@@ -97,7 +98,7 @@ class SimCLR(L.LightningModule):
         """Return the loss of this step's projections (2N, D), compared across all processes."""
         if self.loss is not None:
             return self.loss(projections, self.settings.temperature)
-        if self._trainer and self.trainer.world_size > 1:
+        if self.ranks > 1:
             return nt_xent_across_ranks(projections, self.settings.temperature)
         form = nt_xent if len(projections) <= LARGE_BATCH else nt_xent_in_blocks
         return form(projections, self.settings.temperature)

@@ -5,7 +5,6 @@ import re
 import shutil
 import statistics
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbconvert
 import nbformat
@@ -125,10 +124,15 @@ def test_the_set_up_is_one_import_or_two_lines_that_install_in_colab():
     assert len(stamped.splitlines()) == 2
     for place, ran in (("<google.colab._shell.Shell object>", 1), ("<ipykernel.zmqshell.ZMQInteractiveShell>", 0)):
         asked = []
-        shell = SimpleNamespace(run_line_magic=lambda *words, asked=asked: asked.append(words))
-        shell_name = type("Shell", (), {"__str__": lambda self, place=place: place,
-                                        "run_line_magic": shell.run_line_magic})()
-        exec(TransformerManager().transform_cell(stamped), {"get_ipython": lambda shell=shell_name: shell})
+
+        class Shell:
+            def __str__(self, place=place):
+                return place
+
+            def run_line_magic(self, *words, asked=asked):
+                asked.append(words)
+
+        exec(TransformerManager().transform_cell(stamped), {"get_ipython": Shell})
         assert asked == [("pip", 'install -q "git+https://github.com/ada/course@v1.0"')] * ran
 
 

@@ -297,6 +297,7 @@ def _trained(cells: list[Cell], photos: str, workers: int):
         return
     for source in {cell.data for cell in cells}:  # decoded once, before several ask for it
         _parts("shapes" if source == "shapes" else photos, IMAGES)
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin)
     waiting = {pool.submit(run_cell, cell, photos): cell for cell in cells}
     try:
@@ -304,10 +305,10 @@ def _trained(cells: list[Cell], photos: str, workers: int):
             yield waiting[future], future.result()
         pool.shutdown()  # all is done: the workers end by themselves
     finally:  # interrupted: what is half done is dropped
-        processes = list((pool._processes or {}).values())  # shutdown forgets them; workers do not heed Ctrl-C
+        started = set(multiprocessing.active_children()) - others
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.kill()  # Lightning takes the softer signal for a note to itself
+        for process in started:  # workers ignore SIGINT
+            process.kill()  # and Lightning intercepts SIGTERM
 
 
 def _begin() -> None:

@@ -35,7 +35,7 @@ _file = io.BytesIO()
 Image.new("RGB", (60, 40), "teal").save(_file, "png")
 PICTURE = _file.getvalue()
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser"),
+pytestmark = [pytest.mark.browser, pytest.mark.slow,
               pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")]
 
 

@@ -88,6 +88,7 @@ def test_without_a_kernel_a_picture_and_its_text_are_left(explorer):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [MatrixExplorer, TwoViewsExplorer, TransformsExplorer, CircleExplorer])
 def test_a_thousand_moves_leave_memory_as_it_was(kind):
     explorer, process = kind(), psutil.Process()

@@ -16,8 +16,6 @@ from helpers.checks import exercises, find
 from helpers.grading.grade import grade
 from helpers.grading.table import summarize
 
-pytestmark = pytest.mark.xdist_group("grading")  # one class for all tests
-
 HEAD = "import math\nimport torch\nimport torch.nn.functional as F\nfrom torch import Tensor, nn\n"
 RIGHT = {
     "similarity_matrix": """

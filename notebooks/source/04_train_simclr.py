@@ -223,7 +223,8 @@ from helpers.simclr import load_pretrained, pretrain
 from helpers.widgets.monitor import TrainingMonitor
 
 LIVE = True
-START = None  # after a run that you stopped: START = result trains on from its weights, with a schedule of its own
+# After a run that you stopped, START = result trains on from its weights, with a new schedule.
+START = None
 
 if LIVE:
     monitor = TrainingMonitor(settings, len(train), classes=len(train.classes))

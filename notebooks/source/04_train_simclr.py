@@ -40,7 +40,8 @@ from helpers.simclr import settings_for
 from helpers.widgets.picture import picture
 
 train, val = load("shapes", "train"), load("shapes", "val")
-settings = settings_for("laptop", "shapes")  # fast: settings = settings_for("laptop", "shapes", epochs=0.2)
+settings = settings_for("laptop", "shapes")
+# fast: settings = settings_for("laptop", "shapes", epochs=0.2)
 augment = Augment(settings.policy())
 batch = train.images[:8]
 views = torch.cat([augment(batch), augment(batch)])  # (2N, 3, 32, 32): all first views, then all second views

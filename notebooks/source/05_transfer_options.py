@@ -133,7 +133,8 @@ picture(show_images(few.images[order], [new[k] for k in few.labels[order]], colu
 # %%
 from helpers.transfer import fine_tune, train_from_scratch
 
-steps = None  # as many as the validation images ask for  # fast: steps = 20
+steps = None  # as many as the validation images ask for
+# fast: steps = 20
 for name, way in (("from scratch", train_from_scratch), ("option 1", fine_tune)):
     fitted = way(found.encoder, few, asked, steps=steps)
     print(f"{name:>12}: test {fitted.accuracy(test):.1%}, {fitted.parameters:,} numbers trained in {fitted.seconds:.1f} s")
@@ -299,7 +300,8 @@ print(f"one draw of labels: reported {max(judged):.1%}, true {true[judged.index(
 # %%
 from helpers.metrics import mean_interval
 
-seeds = range(20)  # fast: seeds = range(2)
+seeds = range(20)
+# fast: seeds = range(2)
 draws = {judges: torch.tensor([eight(judges, seed) for seed in seeds]) for judges in (5, 20)}
 for judges, tries in ((5, 2), (5, 8), (20, 8)):
     judged, true = draws[judges][:, :, :tries].unbind(dim=1)  # (draws, tries) each
@@ -325,7 +327,8 @@ for judges, tries in ((5, 2), (5, 8), (20, 8)):
 # %%
 from helpers.transfer import OPTIONS, compare
 
-labels, tries = (5, 50), 4  # fast: labels, tries = (5,), 1
+labels, tries = (5, 50), 4
+# fast: labels, tries = (5,), 1
 rows = compare(found.encoder, train, val, test, labels=labels, seeds=1, steps=steps, tries=tries)
 for row in rows:
     moved = "" if row["option"] in ("scratch", "1") else f"   encoder {row['before']} -> {row['after']}"

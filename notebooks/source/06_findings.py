@@ -180,7 +180,8 @@ from helpers.findings.run import rerun
 from helpers.plotting import draw_curves
 from helpers.widgets.picture import picture
 
-mine = rerun("composition", seed=3, first="crop", second="color")  # fast: mine = rerun("composition", seed=3, first="crop", second="color", images=256)
+# fast: import functools; rerun = functools.partial(rerun, images=256)
+mine = rerun("composition", seed=3, first="crop", second="color")
 star = {"shapes, here": ("colour", 100 * mine["probe"])}
 picture(draw_curves(*panels("composition", tables["composition"]), star, inch=8),
         "Two curves over the second transform, one for crop first and one for colour first; a star marks the new run.")
@@ -197,7 +198,7 @@ strong = Prediction("strength", "Stronger colour jitter helps SimCLR on ImageNet
 strong
 
 # %%
-mine = rerun("color", seed=3, objective="contrastive", strength="1/2")  # fast: mine = rerun("color", seed=3, objective="contrastive", strength="1/2", images=256)
+mine = rerun("color", seed=3, objective="contrastive", strength="1/2")
 print(strong.reveal("hurts (on ImageNet: from 77.0% down to 75.7%)"))
 picture(draw_curves(*panels("color", tables["color"]), {"shapes, here": ("1/2", 100 * mine["probe"])}),
         "Accuracy over colour strength in three panels, photos and shapes here and ImageNet in the paper: SimCLR and supervised.")
@@ -226,7 +227,7 @@ thrown = Prediction("head", "With a nonlinear head, here on photos: how much bet
 thrown
 
 # %%
-mine = rerun("head", seed=3, head="nonlinear", length_of_z="128")  # fast: mine = rerun("head", seed=3, head="nonlinear", length_of_z="128", images=256)
+mine = rerun("head", seed=3, head="nonlinear", length_of_z="128")
 judged = judge("head", tables["head"])
 gap = next(one for one in judged if one.claim.id == "head-h-beats-z" and one.data == "photos")
 print(thrown.reveal(f"{gap.figure} points"))
@@ -308,7 +309,7 @@ large = Prediction("batch", "Eight times the batch (256 in place of 32), one epo
 large
 
 # %%
-mine = rerun("batch_epochs", seed=3, objective="contrastive", scaling="linear", batch="128", epochs="8")  # fast: mine = rerun("batch_epochs", seed=3, objective="contrastive", scaling="linear", batch="128", epochs="8", images=256)
+mine = rerun("batch_epochs", seed=3, objective="contrastive", scaling="linear", batch="128", epochs="8")
 picture(draw_curves(*panels("batch_epochs", tables["batch_epochs"]), {"shapes, here": ("128", 100 * mine["probe"])}),
         "Accuracy over batch size, a curve for each length of training, in six panels: photos here with linear and root scaling "
         "and supervised, shapes here, and the paper's with both scalings.")
@@ -348,7 +349,7 @@ hot = Prediction("temperature", "At which temperature does the probe on h do bes
 hot
 
 # %%
-mine = rerun("temperature", seed=3, L2="yes", temperature="0.5")  # fast: mine = rerun("temperature", seed=3, L2="yes", temperature="0.5", images=256)
+mine = rerun("temperature", seed=3, L2="yes", temperature="0.5")
 drawn = panels("temperature", tables["temperature"])
 best = max(drawn[0]["photos, here"]["probe on h"], key=lambda point: point[1])
 print(hot.reveal(f"τ {best[0]}, {best[1]:.1f}%"))

@@ -75,7 +75,8 @@ policy
 # %%
 from helpers.own_images import go_on_settings
 
-seconds = 90  # fast: seconds = 1
+seconds = 90
+# fast: seconds = 1
 settings = go_on_settings(start.settings, len(own), seconds, **policy.changes())
 print(f"{settings.epochs:g} epochs, batches of {settings.batch_size}")
 
@@ -125,7 +126,8 @@ board
 from helpers.own_images import TooFew, compare_few
 
 labelled = own.labelled(board.labels(), board.classes, settings.image_size)
-how = {"seeds": 3, "steps": 100}  # fast: how = {"seeds": 1, "steps": 10}
+how = {"seeds": 3, "steps": 100}
+# fast: how = {"seeds": 1, "steps": 10}
 try:
     rows, problem = compare_few(found.encoder, labelled, **how), ""
     before = compare_few(start.encoder, labelled, options=("3",), **how)

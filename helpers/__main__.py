@@ -11,11 +11,17 @@ from helpers.commands import doctor, findings, grade, train, transfer
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 something is missing, 2 a wrong use, 130 interrupted."""
+    """Run a command and return its exit code: 0 done, 1 something is missing, 2 a wrong use, 130
+    interrupted.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     # --batch_size means --batch-size; values stay as they are.
-    arguments = [a.partition("=")[0].replace("_", "-") + a[len(a.partition("=")[0]):] if a.startswith("--") else a
-                 for a in arguments]
+    arguments = [
+        a.partition("=")[0].replace("_", "-") + a[len(a.partition("=")[0]) :]
+        if a.startswith("--")
+        else a
+        for a in arguments
+    ]
     command = next((a for a in arguments if not a.startswith("-")), "")
     options = None
     try:
@@ -28,7 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         message = " ".join(str(error).split())
         if isinstance(error, ModuleNotFoundError):
-            message += "; activate the course's environment, or see what is missing: python -m helpers doctor"
+            message += (
+                "; activate the course's environment, or see what is missing: python -m helpers "
+                "doctor"
+            )
         print(f"python -m helpers {command}: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -46,7 +55,8 @@ def build_parser(command: str = "train") -> argparse.ArgumentParser:
     """Return the parser of all commands, with the settings of `train` where that is the command."""
     parser = _Parser(prog="python -m helpers", description="Self-supervised learning with SimCLR.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    train.add_parser(commands, with_settings=command == "train")  # `doctor` is for when packages are missing
+    # `doctor` is for when packages are missing
+    train.add_parser(commands, with_settings=command == "train")
     for module in (transfer, findings, grade, doctor):
         module.add_parser(commands)
     return parser

@@ -1,4 +1,6 @@
-"""Files shipped, downloaded or written: mirrors, SHA-256, resumed downloads, safetensors, nothing half-written."""
+"""Files shipped, downloaded or written: mirrors, SHA-256, resumed downloads, safetensors, nothing
+half-written.
+"""
 
 import hashlib
 import http.client
@@ -17,7 +19,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 PROJECT = Path(__file__).resolve().parent.parent
-PACKAGED = Path(__file__).resolve().parent / "_shipped"  # in an installed package; pyproject.toml puts data/ there
+# in an installed package; pyproject.toml puts data/ there
+PACKAGED = Path(__file__).resolve().parent / "_shipped"
 SHIPPED = PACKAGED if PACKAGED.is_dir() else PROJECT / "data"
 CHECKPOINTS = SHIPPED / "checkpoints"
 RESULTS = SHIPPED / "results"
@@ -43,12 +46,16 @@ def shipped_file(name: str) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; {way_out}")
     if sha256(path) != shipped_encoders().get(name):
-        raise ValueError(f"{path} is not the file that ships with the course (its SHA-256 differs); {way_out}")
+        raise ValueError(
+            f"{path} is not the file that ships with the course (its SHA-256 differs); {way_out}"
+        )
     return path
 
 
 def cache_dir() -> Path:
-    """Return the folder for downloads and decoded images: $COURSE_DATA, else data/downloads, else the user's cache."""
+    """Return the folder for downloads and decoded images: $COURSE_DATA, else data/downloads, else
+    the user's cache.
+    """
     if os.environ.get("COURSE_DATA"):
         return Path(os.environ["COURSE_DATA"]).expanduser()
     if SHIPPED != PACKAGED and os.access(SHIPPED, os.W_OK):
@@ -70,11 +77,13 @@ def sha256_of(*tensors: Tensor) -> str:
     return digest.hexdigest()
 
 
-def download(urls: tuple[str, ...], digest: str, target: Path, tries: int = 3, seconds: float = 30) -> Path:
+def download(
+    urls: tuple[str, ...], digest: str, target: Path, tries: int = 3, seconds: float = 30
+) -> Path:
     """Download a file from the first mirror that gives it, and return `target`.
 
-    A broken transfer leaves `target` with ".part" behind, from which the next try, also on another mirror or another
-    day, goes on. The file takes its name only when its SHA-256 is right.
+    A broken transfer leaves `target` with ".part" behind, from which the next try, also on another
+    mirror or another day, goes on. The file takes its name only when its SHA-256 is right.
 
     Args:
         urls: Addresses of the same bytes.
@@ -97,7 +106,9 @@ def download(urls: tuple[str, ...], digest: str, target: Path, tries: int = 3, s
                 _fetch(url, part, seconds)
             except (OSError, http.client.HTTPException) as error:
                 problem = f"{url.split('/')[2]}: {getattr(error, 'reason', None) or error}"
-                if (isinstance(error, urllib.error.HTTPError) and error.code < 500) or attempt == tries - 1:
+                if (
+                    isinstance(error, urllib.error.HTTPError) and error.code < 500
+                ) or attempt == tries - 1:
                     break  # asking again would not help
                 continue
             if sha256(part) == digest:
@@ -107,9 +118,15 @@ def download(urls: tuple[str, ...], digest: str, target: Path, tries: int = 3, s
             problem = f"{url.split('/')[2]}: the file is not the expected one (wrong SHA-256)"
             break
         problems.append(problem)
-    kept = f"; {part.stat().st_size / 1e6:.0f} MB are kept and the next try goes on from there" if part.exists() else ""
-    raise ConnectionError(f"could not download {target.name} ({'; '.join(problems)}){kept}. Without network, use "
-                          f"'shapes' (needs no download) or a folder or zip of your own images")
+    kept = (
+        f"; {part.stat().st_size / 1e6:.0f} MB are kept and the next try goes on from there"
+        if part.exists()
+        else ""
+    )
+    raise ConnectionError(
+        f"could not download {target.name} ({'; '.join(problems)}){kept}. Without network, use "
+        "'shapes' (needs no download) or a folder or zip of your own images"
+    )
 
 
 def _fetch(url: str, part: Path, seconds: float) -> None:
@@ -120,15 +137,24 @@ def _fetch(url: str, part: Path, seconds: float) -> None:
     try:
         answer = urllib.request.urlopen(request, timeout=seconds)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # there is nothing after what we have: it is whole, or wrong, which its SHA-256 tells
+        # there is nothing after what we have: it is whole, or wrong, which its SHA-256 tells
+        if error.code == 416:
             return
         raise
     with answer:
         resumed = answer.status == 206
         total = int(answer.headers.get("Content-Length") or 0) + (have if resumed else 0)
-        with part.open("ab" if resumed else "wb") as file, tqdm(
-                desc=part.name.removesuffix(".part"), total=total or None, initial=have if resumed else 0,
-                unit="B", unit_scale=True, leave=False) as bar:
+        with (
+            part.open("ab" if resumed else "wb") as file,
+            tqdm(
+                desc=part.name.removesuffix(".part"),
+                total=total or None,
+                initial=have if resumed else 0,
+                unit="B",
+                unit_scale=True,
+                leave=False,
+            ) as bar,
+        ):
             while block := answer.read(1 << 18):
                 file.write(block)
                 bar.update(len(block))
@@ -138,7 +164,8 @@ def _fetch(url: str, part: Path, seconds: float) -> None:
 
 @contextmanager
 def write_aside(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; it takes the name when the block ends well and is removed when it does not.
+    """Give a temporary path beside `path`; it takes the name when the block ends well and is
+    removed when it does not.
 
     Raises:
         OSError: If the folder cannot be written or the disk is full, in one line that says so.
@@ -153,29 +180,36 @@ def write_aside(path: Path) -> Iterator[Path]:
         aside.chmod(0o644)
         aside.replace(path)
     except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror or error}; free some space, close it where it is open, "
-                      f"or choose another folder (--out FOLDER)") from error
+        raise OSError(
+            f"cannot write {path}: {error.strerror or error}; free some space, close it where it "
+            "is open, or choose another folder (--out FOLDER)"
+        ) from error
     finally:
         if aside is not None:
             aside.unlink(missing_ok=True)
 
 
 def with_block(text: str, name: str, body: str) -> str:
-    """Return a README with `body` between its marks <!-- name --> and <!-- /name -->, in the place of what stood there.
+    """Return a README with `body` between its marks <!-- name --> and <!-- /name -->, in the place
+    of what stood there.
 
     Raises:
         ValueError: If it does not have these marks once.
     """
     start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
     if text.count(start) != 1 or text.count(end) != 1:
-        raise ValueError(f"README.md has lost its marks {start.strip()} and {end}; restore it from the repository")
+        raise ValueError(
+            f"README.md has lost its marks {start.strip()} and {end}; restore it from the "
+            "repository"
+        )
     return f"{text.partition(start)[0]}{start}{body}\n{end}{text.partition(end)[2]}"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write tensors and text to a safetensors file, which can hold no code."""
-    content = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-                                     metadata)
+    content = safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata
+    )
     with write_aside(path) as aside:
         aside.write_bytes(content)
 
@@ -194,5 +228,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file, or is cut short ({error}); this course loads weights "
-                         f"from .safetensors files only") from error
+        raise ValueError(
+            f"{path} is not a safetensors file, or is cut short ({error}); this course loads "
+            "weights from .safetensors files only"
+        ) from error

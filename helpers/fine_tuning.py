@@ -1,4 +1,6 @@
-"""Train a classifier network on few labels: a head, rates that fall with depth, early stopping on validation."""
+"""Train a classifier network on few labels: a head, rates that fall with depth, early stopping on
+validation.
+"""
 
 import copy
 import math
@@ -14,8 +16,10 @@ from helpers.data import ImageSet
 from helpers.evaluation import extract_features
 from helpers.runtime import HALF, pick_device, pick_precision
 
-AUGMENTATIONS = {"gentle": Policy(crop_area=(0.5, 1.0), color_p=0, gray_p=0, blur_p=0),
-                 "color": Policy(crop_area=(0.5, 1.0), color_strength=0.5, blur_p=0)}
+AUGMENTATIONS = {
+    "gentle": Policy(crop_area=(0.5, 1.0), color_p=0, gray_p=0, blur_p=0),
+    "color": Policy(crop_area=(0.5, 1.0), color_strength=0.5, blur_p=0),
+}
 
 
 def augmentation(name: str, images: ImageSet) -> Augment:
@@ -32,7 +36,8 @@ def augmentation(name: str, images: ImageSet) -> Augment:
 def usual_steps(images: int) -> int:
     """Return the usual length of a training on so many labelled images.
 
-    That is 30 passes, but at least 300 steps and at most 6,000 (from 25,600 images on: 17 passes through 45,000).
+    That is 30 passes, but at least 300 steps and at most 6,000 (from 25,600 images on: 17 passes
+    through 45,000).
     """
     return min(6000, max(300, 30 * images // _batch_size(images)))
 
@@ -47,7 +52,9 @@ def parameters(*modules: nn.Module) -> int:
 
 
 class Standardize(nn.Module):
-    """Scale features by the mean and spread that these had, (N, D), as scikit-learn's StandardScaler does."""
+    """Scale features by the mean and spread that these had, (N, D), as scikit-learn's
+    StandardScaler does.
+    """
 
     mean: Tensor
     spread: Tensor
@@ -56,26 +63,33 @@ class Standardize(nn.Module):
         super().__init__()
         self.register_buffer("mean", features.mean(dim=0))
         spread = features.std(dim=0, correction=0)
-        self.register_buffer("spread", torch.where(spread < 1e-6, 1.0, spread))  # what never changes tells nothing
+        # what never changes tells nothing
+        self.register_buffer("spread", torch.where(spread < 1e-6, 1.0, spread))
 
     def forward(self, features: Tensor) -> Tensor:
         return (features - self.mean) / self.spread
 
 
-def make_head(features: Tensor, classes: int, hidden: int = 0, standardize: bool = True) -> nn.Sequential:
-    """Return new last layers for features like these, (N, D): a linear layer, or an MLP with one hidden layer."""
+def make_head(
+    features: Tensor, classes: int, hidden: int = 0, standardize: bool = True
+) -> nn.Sequential:
+    """Return new last layers for features like these, (N, D): a linear layer, or an MLP with one
+    hidden layer.
+    """
     first = [Standardize(features)] if standardize else []
     width = features.shape[1]
     if hidden:
-        return nn.Sequential(*first, nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+        return nn.Sequential(
+            *first, nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, classes)
+        )
     return nn.Sequential(*first, nn.Linear(width, classes))
 
 
 def layer_rates(encoder: nn.Module, lr: float, decay: float) -> list[dict]:
     """Return the encoder's parameters layer by layer, the lowest first, for an optimiser.
 
-    The top layer learns at the rate lr x decay, and each layer below at `decay` times the rate of the one above. A
-    BatchNorm belongs to the layer that it follows.
+    The top layer learns at the rate lr x decay, and each layer below at `decay` times the rate of
+    the one above. A BatchNorm belongs to the layer that it follows.
     """
     inside = encoder
     while len(children := [child for child in inside.children() if parameters(child)]) == 1:
@@ -86,12 +100,24 @@ def layer_rates(encoder: nn.Module, lr: float, decay: float) -> list[dict]:
             layers[-1] += child.parameters()
         else:
             layers.append(list(child.parameters()))
-    return [{"params": layer, "lr": lr * decay ** (len(layers) - k)} for k, layer in enumerate(layers)]
+    return [
+        {"params": layer, "lr": lr * decay ** (len(layers) - k)} for k, layer in enumerate(layers)
+    ]
 
 
-def train_all(encoder: nn.Module, head: nn.Module, train: ImageSet, val: ImageSet, *, lr: float, layer_decay: float,
-              augment: str, steps: int | None, seed: int) -> float:
-    """Train encoder and head in place on augmented images, and return what `train_steps` returns."""
+def train_all(
+    encoder: nn.Module,
+    head: nn.Module,
+    train: ImageSet,
+    val: ImageSet,
+    *,
+    lr: float,
+    layer_decay: float,
+    augment: str,
+    steps: int | None,
+    seed: int,
+) -> float:
+    """Train encoder and head in place on augmented images; return what `train_steps` returns."""
     device = pick_device()
     half = HALF.get(pick_precision(device))
     views, net = augmentation(augment, train), nn.Sequential(encoder, head)
@@ -108,17 +134,28 @@ def train_all(encoder: nn.Module, head: nn.Module, train: ImageSet, val: ImageSe
         return (extract_features(net, val.images).argmax(dim=1) == val.labels).float().mean().item()
 
     groups = [*layer_rates(encoder, lr, layer_decay), {"params": list(head.parameters()), "lr": lr}]
-    found = train_steps(net, groups, logits, score, train.labels.to(device), steps or usual_steps(len(train)), seed)
+    found = train_steps(
+        net, groups, logits, score, train.labels.to(device), steps or usual_steps(len(train)), seed
+    )
     net.cpu().eval()
     return found
 
 
-def train_steps(net: nn.Module, groups: list[dict], logits: Callable[[Tensor, torch.Generator], Tensor],
-                score: Callable[[], float], labels: Tensor, steps: int, seed: int, weight_decay: float = 1e-2) -> float:
-    """Train, leave in `net` the weights of the step that was best on validation, and return the accuracy it had there.
+def train_steps(
+    net: nn.Module,
+    groups: list[dict],
+    logits: Callable[[Tensor, torch.Generator], Tensor],
+    score: Callable[[], float],
+    labels: Tensor,
+    steps: int,
+    seed: int,
+    weight_decay: float = 1e-2,
+) -> float:
+    """Train, leave in `net` the weights of the step that was best on validation, and return the
+    accuracy it had there.
 
-    AdamW, a short warm-up, a cosine to 0; it stops at a look at validation that is worse than the best, if the last 5
-    of 15 brought no gain (a look as good as the best goes on).
+    AdamW, a short warm-up, a cosine to 0; it stops at a look at validation that is worse than the
+    best, if the last 5 of 15 brought no gain (a look as good as the best goes on).
 
     Args:
         net: What is trained.
@@ -132,7 +169,11 @@ def train_steps(net: nn.Module, groups: list[dict], logits: Callable[[Tensor, to
     """
     optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / (steps / 20 + 1), 0.5 * (1 + math.cos(math.pi * step / steps))))
+        optimizer,
+        lambda step: min(
+            (step + 1) / (steps / 20 + 1), 0.5 * (1 + math.cos(math.pi * step / steps))
+        ),
+    )
     scaler = torch.amp.GradScaler(labels.device.type, enabled=labels.device.type == "cuda")
     generator = torch.Generator(labels.device).manual_seed(seed)
     size, look, order = _batch_size(len(labels)), max(1, steps // 15), labels[:0]

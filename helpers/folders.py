@@ -1,4 +1,6 @@
-"""Folders and zips of images as people have them: what is in them, what it means, and the pictures as bytes."""
+"""Folders and zips of images as people have them: what is in them, what it means, and the pictures
+as bytes.
+"""
 
 import io
 import warnings
@@ -15,24 +17,43 @@ from tqdm import tqdm
 
 DECODER = 1  # raise it when decode_image changes: what is cached is then decoded again
 _IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-_SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_SPLIT_FOLDERS = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
 
 
 def list_files(path: Path) -> list[tuple[str, tuple]]:
-    """Return (name inside, what tells whether it changed) of each file, sorted, hidden ones left out."""
+    """Return (name inside, what tells whether it changed) of each file, sorted, hidden ones left
+    out.
+    """
     if path.is_file():
         try:
             with zipfile.ZipFile(path) as archive:
-                files = [(info.filename, (info.CRC, info.file_size)) for info in archive.infolist()
-                         if not info.is_dir()]
+                files = [
+                    (info.filename, (info.CRC, info.file_size))
+                    for info in archive.infolist()
+                    if not info.is_dir()
+                ]
         except (zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(f"{path} is not a zip that can be read ({error}); if a download broke off, fetch it "
-                             f"again") from error
+            raise ValueError(
+                f"{path} is not a zip that can be read ({error}); if a download broke off, fetch "
+                "it again"
+            ) from error
     else:
-        files = [(file.relative_to(path).as_posix(), (file.stat().st_mtime_ns, file.stat().st_size))
-                 for file in path.rglob("*") if file.is_file()]
-    return sorted(entry for entry in files
-                  if not any(step.startswith((".", "__MACOSX")) for step in PurePosixPath(entry[0]).parts))
+        files = [
+            (file.relative_to(path).as_posix(), (file.stat().st_mtime_ns, file.stat().st_size))
+            for file in path.rglob("*")
+            if file.is_file()
+        ]
+    return sorted(
+        entry
+        for entry in files
+        if not any(step.startswith((".", "__MACOSX")) for step in PurePosixPath(entry[0]).parts)
+    )
 
 
 def is_image(name: str) -> bool:
@@ -53,8 +74,8 @@ def file_name(path: str, length: int = 24) -> str:
 def unsplit(steps: list[tuple[str, ...]]) -> tuple[list[str | None], list[tuple[str, ...]]]:
     """Return the split folder (or None) of each path, given by its steps, and the paths without it.
 
-    Folders named train, val and test are splits if there are no others, or if train holds folders itself: beside bus
-    and car, a plain train is a class.
+    Folders named train, val and test are splits if there are no others, or if train holds folders
+    itself: beside bus and car, a plain train is a class.
     """
     outer = {step[0].lower() for step in steps if len(step) > 1}
     deep = any(len(step) > 2 and step[0].lower() == "train" for step in steps)
@@ -64,14 +85,18 @@ def unsplit(steps: list[tuple[str, ...]]) -> tuple[list[str | None], list[tuple[
     return parts, [step[1:] if part else step for part, step in zip(parts, steps, strict=True)]
 
 
-def sort_out(path: Path, names: list[str]) -> tuple[list, list[int] | None, tuple[str, ...], list[str]]:
+def sort_out(
+    path: Path, names: list[str]
+) -> tuple[list, list[int] | None, tuple[str, ...], list[str]]:
     """Return split folder (or None), label and name of each image, as its path tells."""
     if not names:
         raise ValueError(f"{path} is empty; it should hold images, or one folder of images a class")
     images = [name for name in names if is_image(name)]
     if not images:
-        raise ValueError(f"none of the files in {path} is an image (first of {len(names)}: {names[0]}); images end in "
-                         f"{' '.join(_IMAGE_ENDINGS)}")
+        raise ValueError(
+            f"none of the files in {path} is an image (first of {len(names)}: {names[0]}); images "
+            f"end in {' '.join(_IMAGE_ENDINGS)}"
+        )
     parts, steps = unsplit(without_outer([PurePosixPath(name).parts for name in images]))
     found = list(zip(parts, steps, images, strict=True))
     if any(parts):
@@ -87,8 +112,14 @@ def sort_out(path: Path, names: list[str]) -> tuple[list, list[int] | None, tupl
 
 
 def without_outer(steps: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return paths without outer folders that all of them share, which say nothing: of data/cat/1.jpg, cat/1.jpg."""
-    while all(len(step) > 1 for step in steps) and len({step[0] for step in steps}) == 1 and max(map(len, steps)) > 2:
+    """Return paths without outer folders that all of them share, which say nothing: of
+    data/cat/1.jpg, cat/1.jpg.
+    """
+    while (
+        all(len(step) > 1 for step in steps)
+        and len({step[0] for step in steps}) == 1
+        and max(map(len, steps)) > 2
+    ):
         steps = [step[1:] for step in steps]
     return steps
 
@@ -96,22 +127,28 @@ def without_outer(steps: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
 def _keep(path: Path, found: list[tuple], wanted: Callable, where: str) -> list[tuple]:
     kept = [entry for entry in found if wanted(*entry[:2])]
     if len(kept) < len(found):
-        warnings.warn(f"{len(found) - len(kept)} images in {path} lie {where} and are left out", stacklevel=6)
+        warnings.warn(
+            f"{len(found) - len(kept)} images in {path} lie {where} and are left out", stacklevel=6
+        )
     return kept
 
 
 class _Reader:
-    """Gives the bytes of a file in a folder or zip; one zip handle serves all threads (zipfile locks its reads)."""
+    """Gives the bytes of a file in a folder or zip; one zip handle serves all threads (zipfile
+    locks its reads).
+    """
 
     def __init__(self, path: Path):
         self.path, self.archive = path, zipfile.ZipFile(path) if path.is_file() else None
 
     def __call__(self, name: str) -> io.BytesIO:
-        return io.BytesIO(self.archive.read(name) if self.archive else (self.path / name).read_bytes())
+        return io.BytesIO(
+            self.archive.read(name) if self.archive else (self.path / name).read_bytes()
+        )
 
 
 def usual_size(path: Path, names: list[str]) -> int:
-    """Return the median of the images' shorter sides, from 16 to 96 px, as about 50 of them tell."""
+    """Return the median of the shorter sides of about 50 images, from 16 to 96 px."""
     read, sides = _Reader(path), []
     for name in names[:: max(1, len(names) // 50)]:
         try:
@@ -122,7 +159,9 @@ def usual_size(path: Path, names: list[str]) -> int:
 
 
 def decode_all(path: Path, names: list[str], size: int) -> tuple[Tensor, dict[int, str]]:
-    """Return the images as uint8 (N, 3, size, size), and the reason for each place that could not be read."""
+    """Return the images as uint8 (N, 3, size, size), and the reason for each place that could not
+    be read.
+    """
     read = _Reader(path)
     images = np.zeros((len(names), 3, size, size), np.uint8)
     bad: dict[int, str] = {}
@@ -138,21 +177,32 @@ def decode_all(path: Path, names: list[str], size: int) -> tuple[Tensor, dict[in
         return len(indices)
 
     blocks = [range(start, min(start + 256, len(names))) for start in range(0, len(names), 256)]
-    with tqdm(desc=f"reading {path.name}", total=len(names), unit="image", disable=len(names) < 1000,
-              leave=False) as bar, ThreadPoolExecutor() as pool:
+    with (
+        tqdm(
+            desc=f"reading {path.name}",
+            total=len(names),
+            unit="image",
+            disable=len(names) < 1000,
+            leave=False,
+        ) as bar,
+        ThreadPoolExecutor() as pool,
+    ):
         for done in pool.map(decode, blocks):
             bar.update(done)
     return torch.from_numpy(images), bad
 
 
 def decode_image(file: io.BytesIO, size: int) -> np.ndarray:
-    """Return a picture of any kind that Pillow reads as uint8 (3, size, size): upright, RGB, the square in its middle.
+    """Return a picture of any kind that Pillow reads as uint8 (3, size, size): upright, RGB, the
+    square in its middle.
 
     Raises:
-        OSError, ValueError, SyntaxError and others of Pillow's: If the file cannot be read as a picture.
+        OSError, ValueError, SyntaxError and others of Pillow's: If the file cannot be read as a
+        picture.
     """
     image: Image.Image = Image.open(file)
-    image.draft("RGB", (size, size))  # lets JPEG decode at a half, a quarter or an eighth: large photos load faster
+    # lets JPEG decode at a half, a quarter or an eighth: large photos load faster
+    image.draft("RGB", (size, size))
     if image.getexif():
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit greyscale

@@ -1,4 +1,6 @@
-"""What tells whether a representation is any good: kNN, contrastive rank, alignment, uniformity, spread, intervals."""
+"""What tells whether a representation is any good: kNN, contrastive rank, alignment, uniformity,
+spread, intervals.
+"""
 
 import math
 
@@ -9,8 +11,13 @@ from scipy import stats
 from torch import Tensor
 
 
-def knn_predict(train_features: Tensor, train_labels: Tensor, features: Tensor, neighbors: int = 20,
-                temperature: float = 0.1) -> Tensor:
+def knn_predict(
+    train_features: Tensor,
+    train_labels: Tensor,
+    features: Tensor,
+    neighbors: int = 20,
+    temperature: float = 0.1,
+) -> Tensor:
     """Return the labels (M,) that the nearest training features by cosine similarity vote for.
 
     Args:
@@ -36,7 +43,8 @@ def knn_predict(train_features: Tensor, train_labels: Tensor, features: Tensor, 
 def contrastive_rank(projections: Tensor) -> tuple[Tensor, Tensor]:
     """Return (top-1 accuracy, mean rank) of the positive among the 2N - 1 other views, as scalars.
 
-    Rank 1 means that the positive is the most similar one; chance is top-1 of 1 / (2N - 1) and rank N.
+    Rank 1 means that the positive is the most similar one; chance is top-1 of 1 / (2N - 1) and rank
+    N.
 
     Args:
         projections: Shape (2N, D); rows k and k + N are a pair.
@@ -51,11 +59,17 @@ def contrastive_rank(projections: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def alignment(first: Tensor, second: Tensor) -> Tensor:
-    """Return the mean squared distance of normalised pairs, a scalar from 0 (equal) to 4; both (N, D).
+    """Return the mean squared distance of normalised pairs, a scalar from 0 (equal) to 4; both (N,
+    D).
 
     Source: Wang and Isola 2020.
     """
-    return (F.normalize(first.float(), dim=1) - F.normalize(second.float(), dim=1)).square().sum(1).mean()
+    return (
+        (F.normalize(first.float(), dim=1) - F.normalize(second.float(), dim=1))
+        .square()
+        .sum(1)
+        .mean()
+    )
 
 
 def uniformity(embeddings: Tensor) -> Tensor:
@@ -69,7 +83,8 @@ def uniformity(embeddings: Tensor) -> Tensor:
 
 
 def spread(embeddings: Tensor) -> Tensor:
-    """Return how far normalised rows (M, D) are spread over the sphere: 0 if all are one point, 1 if their mean is 0.
+    """Return how far normalised rows (M, D) are spread over the sphere: 0 if all are one point, 1
+    if their mean is 0.
 
     It is the mean squared distance from their mean: the first thing to look at for a collapse.
     """
@@ -78,7 +93,9 @@ def spread(embeddings: Tensor) -> Tensor:
 
 
 def mean_interval(values: list[float]) -> tuple[float, float]:
-    """Return (mean, half width of its 95% interval) over seeds, by Student's t; the width of one run is nan."""
+    """Return (mean, half width of its 95% interval) over seeds, by Student's t; the width of one
+    run is nan.
+    """
     array = np.asarray(values, float)
     if len(array) < 2:
         return float(array.mean()), math.nan
@@ -87,7 +104,9 @@ def mean_interval(values: list[float]) -> tuple[float, float]:
 
 
 def proportion_interval(right: int, count: int) -> tuple[float, float]:
-    """Return the 95% Wilson interval (low, high) of an accuracy of `right` out of `count` test images."""
+    """Return the 95% Wilson interval (low, high) of an accuracy of `right` out of `count` test
+    images.
+    """
     z = stats.norm.ppf(0.975)
     center = (right + z * z / 2) / (count + z * z)
     width = z / (count + z * z) * math.sqrt(right * (count - right) / count + z * z / 4)

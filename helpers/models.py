@@ -15,14 +15,17 @@ class Encoder(nn.Module):
 
 
 def build_encoder(name: str, image_size: int = 32) -> Encoder:
-    """Return an untrained encoder with the attribute `feature_dim`, the length of its representation h.
+    """Return an untrained encoder with the attribute `feature_dim`, the length of its
+    representation h.
 
-    It maps images, float (N, 3, image_size, image_size) in [0, 1], to representations (N, feature_dim).
+    It maps images, float (N, 3, image_size, image_size) in [0, 1], to representations (N,
+    feature_dim).
 
     Args:
-        name: "tiny" (about 1 M parameters, for minutes on a CPU), "small" (2.6 M, at twice the resolution, for hours
-            on a CPU), "resnet18", "resnet34" or "resnet50".
-        image_size: Side of the images in pixels. ResNets get the 3x3 stride-1 stem without max-pool up to 64 px.
+        name: "tiny" (about 1 M parameters, for minutes on a CPU), "small" (2.6 M, at twice the
+            resolution, for hours on a CPU), "resnet18", "resnet34" or "resnet50".
+        image_size: Side of the images in pixels. ResNets get the 3x3 stride-1 stem without max-pool
+            up to 64 px.
 
     Raises:
         ValueError: If the name is unknown.
@@ -39,7 +42,8 @@ def build_encoder(name: str, image_size: int = 32) -> Encoder:
 
 
 class ProjectionHead(nn.Module):
-    """The projection head g: it maps h to z, where the loss is taken, and is thrown away after pretraining.
+    """The projection head g: it maps h to z, where the loss is taken, and is thrown away after
+    pretraining.
 
     Args:
         in_dim: Length of h.
@@ -47,15 +51,27 @@ class ProjectionHead(nn.Module):
         out_dim: Length of z; for "none" z is h, and this is not used.
         kind: "nonlinear" (linear, BatchNorm, ReLU, linear, BatchNorm), "linear" or "none".
 
-    Source: Chen et al. 2020, section 4.2. The BatchNorm layers are in Google's code, not in the paper's formula.
+    Source: Chen et al. 2020, section 4.2. The BatchNorm layers are in Google's code, not in the
+    paper's formula.
     """
 
-    def __init__(self, in_dim: int, hidden_dim: int | None = None, out_dim: int = 128, kind: str = "nonlinear"):
+    def __init__(
+        self,
+        in_dim: int,
+        hidden_dim: int | None = None,
+        out_dim: int = 128,
+        kind: str = "nonlinear",
+    ):
         super().__init__()
         hidden_dim = hidden_dim or in_dim
         if kind == "nonlinear":
-            layers = [nn.Linear(in_dim, hidden_dim, bias=False), nn.BatchNorm1d(hidden_dim), nn.ReLU(),
-                      nn.Linear(hidden_dim, out_dim, bias=False), nn.BatchNorm1d(out_dim)]
+            layers = [
+                nn.Linear(in_dim, hidden_dim, bias=False),
+                nn.BatchNorm1d(hidden_dim),
+                nn.ReLU(),
+                nn.Linear(hidden_dim, out_dim, bias=False),
+                nn.BatchNorm1d(out_dim),
+            ]
         elif kind == "linear":
             layers = [nn.Linear(in_dim, out_dim)]
         elif kind == "none":
@@ -77,23 +93,34 @@ class ScalePixels(nn.Module):
 
 
 class TinyResNet(Encoder):
-    """A residual network of about 1 M parameters for CPUs: two strided convolutions, then three residual blocks.
+    """A residual network of about 1 M parameters for CPUs: two strided convolutions, then three
+    residual blocks.
 
     Nearly all its work is done at an eighth to a quarter of the resolution, where a CPU is quick.
 
     Args:
         widths: Channels of the stages; each stage after the first halves the resolution.
-        image_size: Side of the images in pixels; above 48 px the first convolution's stride is 4 instead of 2.
+        image_size: Side of the images in pixels; above 48 px the first convolution's stride is 4
+            instead of 2.
         blocks: Residual blocks in each stage.
-        second_stride: Stride of the second convolution; 1 works at twice the resolution, and costs more.
+        second_stride: Stride of the second convolution; 1 works at twice the resolution, and costs
+            more.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (56, 112, 224), image_size: int = 32, blocks: int = 1,
-                 second_stride: int = 2):
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (56, 112, 224),
+        image_size: int = 32,
+        blocks: int = 1,
+        second_stride: int = 2,
+    ):
         super().__init__()
         stride = 2 if image_size <= 48 else 4
-        layers = [ScalePixels(), *_convolution(3, 32, stride + 2, stride),
-                  *_convolution(32, widths[0], 3, second_stride)]
+        layers = [
+            ScalePixels(),
+            *_convolution(3, 32, stride + 2, stride),
+            *_convolution(32, widths[0], 3, second_stride),
+        ]
         for index, width in enumerate(widths):
             layers.append(_Block(widths[max(index - 1, 0)], width, stride=1 if index == 0 else 2))
             layers += [_Block(width, width, stride=1) for _ in range(blocks - 1)]
@@ -105,8 +132,11 @@ class TinyResNet(Encoder):
 
 
 def _convolution(in_dim: int, out_dim: int, kernel_size: int, stride: int) -> tuple[nn.Module, ...]:
-    return (nn.Conv2d(in_dim, out_dim, kernel_size, stride, padding=1, bias=False), nn.BatchNorm2d(out_dim),
-            nn.ReLU(inplace=True))
+    return (
+        nn.Conv2d(in_dim, out_dim, kernel_size, stride, padding=1, bias=False),
+        nn.BatchNorm2d(out_dim),
+        nn.ReLU(inplace=True),
+    )
 
 
 class _Block(nn.Module):
@@ -119,8 +149,11 @@ class _Block(nn.Module):
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or in_dim != out_dim:
             # ceil_mode: odd sides give as many pixels as the strided convolution does.
-            self.shortcut = nn.Sequential(nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False),
-                                          nn.Conv2d(in_dim, out_dim, 1, bias=False), nn.BatchNorm2d(out_dim))
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False),
+                nn.Conv2d(in_dim, out_dim, 1, bias=False),
+                nn.BatchNorm2d(out_dim),
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(self.norm1(self.conv1(x)))

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from helpers.artifacts import write_aside
 
-_STYLE = """body{font:17px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#222}
+_STYLE = """body{font:17px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;
+  padding:0 1em;color:#222}
 h1,h2{color:#004488}img{max-width:100%}table{border-collapse:collapse}
 th,td{padding:4px 12px;border-bottom:1px solid #ccc;text-align:left}"""
 
@@ -35,8 +36,11 @@ def write_report(path: str | Path, title: str, parts: dict[str, list]) -> Path:
     for heading, contents in parts.items():
         body.append(f"<h2>{html.escape(heading)}</h2>")
         body += [_shown(content) for content in contents]
-    page = (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-            f"<style>{_STYLE}</style></head><body>{''.join(body)}</body></html>")
+    page = (
+        f'<!doctype html><html lang="en"><head><meta '
+        f'charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body>{''.join(body)}</body></html>"
+    )
     with write_aside(Path(path)) as aside:
         aside.write_text(page, "utf-8")
     return Path(path)
@@ -50,10 +54,17 @@ def _shown(content: str | Picture) -> str:
         else:
             content.image.savefig(drawn, dpi=96)
         data = base64.b64encode(drawn.getvalue()).decode()
-        return f'<img alt="{html.escape(content.alt, quote=True)}" src="data:image/png;base64,{data}">'
+        return (
+            f'<img alt="{html.escape(content.alt, quote=True)}" src="data:image/png;base64,{data}">'
+        )
     if not content.startswith("|"):
         return f"<p>{html.escape(content)}</p>"
-    head, _, *rows = [[html.escape(cell.strip()) for cell in line.strip("|").split("|")]
-                      for line in content.splitlines()]
-    lines = [f"<th>{'</th><th>'.join(head)}</th>", *(f"<td>{'</td><td>'.join(row)}</td>" for row in rows)]
+    head, _, *rows = [
+        [html.escape(cell.strip()) for cell in line.strip("|").split("|")]
+        for line in content.splitlines()
+    ]
+    lines = [
+        f"<th>{'</th><th>'.join(head)}</th>",
+        *(f"<td>{'</td><td>'.join(row)}</td>" for row in rows),
+    ]
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

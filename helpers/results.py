@@ -1,4 +1,6 @@
-"""Tables of results: read and write them, and summarise one as a Markdown table of means and intervals over seeds."""
+"""Tables of results: read and write them, and summarise one as a Markdown table of means and
+intervals over seeds.
+"""
 
 import csv
 from pathlib import Path
@@ -8,7 +10,8 @@ from helpers.metrics import mean_interval, proportion_interval
 
 
 def read_results(name: str | Path) -> list[dict[str, str]]:
-    """Return the rows of data/results/NAME.csv, or of another .csv file by its path, every value as it is written.
+    """Return the rows of data/results/NAME.csv, or of another .csv file by its path, every value as
+    it is written.
 
     Raises:
         FileNotFoundError: If there is no such table.
@@ -22,13 +25,15 @@ def read_results(name: str | Path) -> list[dict[str, str]]:
 
 
 def write_results(path: Path, rows: list[dict]) -> None:
-    """Write rows as a CSV file, numbers to five decimals; a row may lack columns that others have."""
+    """Write rows as a CSV file, numbers to five decimals; a row may lack columns of others."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = dict.fromkeys(name for row in sorted(rows, key=len, reverse=True) for name in row)
     with write_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+        writer.writerows(
+            {k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} for row in rows
+        )
 
 
 def earlier_rows(path: Path, resume: bool, what: str) -> list[dict[str, str]]:
@@ -40,21 +45,28 @@ def earlier_rows(path: Path, resume: bool, what: str) -> list[dict[str, str]]:
     if not path.exists():
         return []
     if not resume:
-        raise ValueError(f"{path} already holds {what}; add --resume to go on with it, or choose another file with "
-                         f"--out")
+        raise ValueError(
+            f"{path} already holds {what}; add --resume to go on with it, or choose another file "
+            "with --out"
+        )
     return read_results(path)
 
 
-def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[str, str],
-                  costs: dict[str, str] | None = None) -> str:
+def results_table(
+    rows: list[dict[str, str]],
+    by: dict[str, str],
+    columns: dict[str, str],
+    costs: dict[str, str] | None = None,
+) -> str:
     """Return a Markdown table of percentages: mean ± 95% interval over seeds.
 
-    A single run, or a result that is the same in all, has its 95% interval over test images instead, in brackets, where
-    the rows say how many those were.
+    A single run, or a result that is the same in all, has its 95% interval over test images
+    instead, in brackets, where the rows say how many those were.
 
     Args:
         rows: As `read_results` gives them.
-        by: Columns that make a group, to their titles: one line for each group, in the order of the rows.
+        by: Columns that make a group, to their titles: one line for each group, in the order of the
+            rows.
         columns: Columns of shares from 0 to 1, to their titles.
         costs: Columns of other numbers, to their titles: their mean.
     """
@@ -66,11 +78,14 @@ def results_table(rows: list[dict[str, str]], by: dict[str, str], columns: dict[
         cells = [*key]
         for name in columns:
             values = [float(row[name]) for row in group if row[name] != ""]
-            tested = 0 if name == "pairs_found" else int(group[0].get("test_images") or 0)  # it is of a training batch
+            # it is of a training batch
+            tested = 0 if name == "pairs_found" else int(group[0].get("test_images") or 0)
             cells.append(_cell(values, tested) if values else "")
         for name in costs:
             values = [float(row[name]) for row in group if row[name] not in ("", "nan")]
-            cells.append(f"{sum(values) / len(values):,.{0 if max(values) >= 10 else 1}f}" if values else "")
+            cells.append(
+                f"{sum(values) / len(values):,.{0 if max(values) >= 10 else 1}f}" if values else ""
+            )
         lines.append(f"| {' | '.join([*cells, str(len(group))])} |")
     return "\n".join(lines)
 
@@ -85,9 +100,11 @@ def _cell(values: list[float], test_images: int) -> str:
     return f"{values[0]:.1%} ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def curves(rows: list[dict[str, str]], x: str, by: str, column: str = "probe",
-           **which: str) -> dict[str, list[tuple[str, float, float]]]:
-    """Return for each value of `by` a curve over the values of `x`: (value, mean, half width over seeds) in percent.
+def curves(
+    rows: list[dict[str, str]], x: str, by: str, column: str = "probe", **which: str
+) -> dict[str, list[tuple[str, float, float]]]:
+    """Return for each value of `by` a curve over the values of `x`: (value, mean, half width over
+    seeds) in percent.
 
     Args:
         rows: As `read_results` gives them.
@@ -99,5 +116,7 @@ def curves(rows: list[dict[str, str]], x: str, by: str, column: str = "probe",
     for row in rows:
         if all(row[name] == value for name, value in which.items()) and row[column] != "":
             found.setdefault(row[by], {}).setdefault(row[x], []).append(100 * float(row[column]))
-    return {name: [(place, *mean_interval(values)) for place, values in curve.items()]
-            for name, curve in found.items()}
+    return {
+        name: [(place, *mean_interval(values)) for place, values in curve.items()]
+        for name, curve in found.items()
+    }

@@ -15,13 +15,29 @@ import joblib
 import numpy as np
 import torch
 
-PACKAGES = ("torch", "torchvision", "lightning", "numpy", "matplotlib", "scikit-learn", "ipywidgets", "jupyterlab")
-HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # what `torch.autocast` takes for a precision
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "numpy",
+    "matplotlib",
+    "scikit-learn",
+    "ipywidgets",
+    "jupyterlab",
+)
+HALF = {
+    "bf16-mixed": torch.bfloat16,
+    "16-mixed": torch.float16,
+}  # what `torch.autocast` takes for a precision
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the fastest device of this machine, or the one that is named ("cpu", "cuda", "mps")."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    """Return the fastest device of this machine, or the one that is named (cpu, cuda, mps)."""
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
     if name not in available:
@@ -32,10 +48,12 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_precision(device: torch.device) -> str:
-    """Return the precision that is fast on the device: "bf16-mixed", "16-mixed" or "32-true" (Lightning's names).
+    """Return the precision that is fast on the device: "bf16-mixed", "16-mixed" or "32-true"
+    (Lightning's names).
 
-    bfloat16 where the hardware multiplies it (GPUs from Ampere on; CPUs with AVX-512 BF16 or AMX), float16 on older
-    GPUs such as Colab's T4, and 32-bit floats everywhere else, since emulated bfloat16 is slower than those.
+    bfloat16 where the hardware multiplies it (GPUs from Ampere on; CPUs with AVX-512 BF16 or AMX),
+    float16 on older GPUs such as Colab's T4, and 32-bit floats everywhere else, since emulated
+    bfloat16 is slower than those.
     """
     if device.type == "cuda":
         return "bf16-mixed" if torch.cuda.get_device_capability(device)[0] >= 8 else "16-mixed"
@@ -46,7 +64,8 @@ def pick_precision(device: torch.device) -> str:
 
 def cpu_has_bfloat16() -> bool:
     """Tell whether this CPU multiplies bfloat16 in hardware."""
-    # torch.cpu.get_capabilities arrived after torch 2.10; before it the same answer has only a private name.
+    # torch.cpu.get_capabilities arrived after torch 2.10; before it the same answer has only a
+    # private name.
     if hasattr(torch.cpu, "get_capabilities"):
         found = torch.cpu.get_capabilities()
         return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
@@ -54,7 +73,9 @@ def cpu_has_bfloat16() -> bool:
 
 
 def usable_cores() -> int:
-    """Return the number of CPU cores that this process may use: a container's share may be less than the machine."""
+    """Return the number of CPU cores that this process may use: a container's share may be less
+    than the machine.
+    """
     return joblib.cpu_count()
 
 
@@ -66,7 +87,7 @@ def seed_everything(seed: int) -> None:
 
 
 def is_first_rank() -> bool:
-    """Return whether this process is the first of those that train together; the only one, mostly."""
+    """Return whether this process is the first of those that train together."""
     from lightning.pytorch.utilities import rank_zero_only  # slow to import
 
     return getattr(rank_zero_only, "rank", 0) == 0
@@ -84,7 +105,9 @@ def processor_name() -> str:
 
 
 def hardware(device: torch.device | None = None, precision: str | None = None) -> str:
-    """Return one line that names what a result was measured on, such as "AMD EPYC, 2 cores, CPU bf16-mixed"."""
+    """Return one line that names what a result was measured on, such as "AMD EPYC, 2 cores, CPU
+    bf16-mixed".
+    """
     device = device or pick_device()
     line = f"{processor_name()}, {usable_cores()} cores"
     if device.type == "cuda":
@@ -93,9 +116,11 @@ def hardware(device: torch.device | None = None, precision: str | None = None) -
 
 
 class Cost:
-    """What the block of a `with` costs: `seconds`, and `mebibytes` of memory at its peak above what was in use before.
+    """What the block of a `with` costs: `seconds`, and `mebibytes` of memory at its peak above what
+    was in use before.
 
-    The memory is the GPU's where the device is one, and the process's on Linux; elsewhere it is nan.
+    The memory is the GPU's where the device is one, and the process's on Linux; elsewhere it is
+    nan.
     """
 
     def __init__(self, device: torch.device | None = None):
@@ -125,7 +150,8 @@ def _forget_peak() -> bool:
     if sys.platform != "linux":
         return False
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back, or the block would take it for nothing
+        # what was freed goes back, or the block would take it for nothing
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")  # the peak is what is in use now
         return True
     except (OSError, AttributeError):
@@ -140,7 +166,7 @@ def _process_memory(name: str) -> int:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the course's packages, "missing" where one is not there."""
+    """Return the versions of Python and of the course's packages, "missing" where there is none."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -151,15 +177,25 @@ def versions() -> dict[str, str]:
 
 
 def environment() -> dict[str, str]:
-    """Return a report of the machine: system, processor, memory, device, precision, place and versions."""
+    """Return a report of the machine: system, processor, memory, device, precision, place and
+    versions.
+    """
     device = pick_device()
-    report = {"system": f"{platform.system()} {platform.machine()}", "processor": processor_name(),
-              "cores": str(usable_cores()), "torch threads": str(torch.get_num_threads())}
+    report = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor_name(),
+        "cores": str(usable_cores()),
+        "torch threads": str(torch.get_num_threads()),
+    }
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        report["memory"] = f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"
+        report["memory"] = (
+            f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"
+        )
     report["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     report["precision"] = pick_precision(device)
-    report["running in"] = "Colab" if in_colab() else "a notebook" if "ipykernel" in sys.modules else "a terminal"
+    report["running in"] = (
+        "Colab" if in_colab() else "a notebook" if "ipykernel" in sys.modules else "a terminal"
+    )
     return report | versions()
 
 

@@ -1,6 +1,8 @@
-"""The rendered data set whose every factor is known: ten shapes in varied colour, place, size, angle and light.
+"""The rendered data set whose every factor is known: ten shapes in varied colour, place, size,
+angle and light.
 
-Nothing is downloaded. The same seed gives the same pictures on every machine, up to the rounding of one grey level.
+Nothing is downloaded. The same seed gives the same pictures on every machine, up to the rounding of
+one grey level.
 """
 
 import math
@@ -9,11 +11,14 @@ import numpy as np
 
 CLASSES = ("disc", "ring", "moon", "drop", "heart", "triangle", "square", "cross", "star", "arrow")
 FACTORS = ("hue", "background_hue", "size", "x", "y", "angle", "light")
-_DRAWS = 20  # random numbers that belong to one picture; fixed, so that picture k does not depend on how many are asked
+# random numbers that belong to one picture; fixed, so that picture k does not depend on how many
+# are asked
+_DRAWS = 20
 
 
-def render_shapes(count: int, image_size: int = 32, seed: int = 0,
-                  textured: bool = False) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+def render_shapes(
+    count: int, image_size: int = 32, seed: int = 0, textured: bool = False
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Return pictures, their classes and the factors that they were rendered from.
 
     Args:
@@ -23,9 +28,10 @@ def render_shapes(count: int, image_size: int = 32, seed: int = 0,
         textured: Strong stripes in the background instead of a smooth gradient.
 
     Returns:
-        images uint8 (count, 3, image_size, image_size), labels int64 (count,), and a dict of float32 (count,):
-        hue and background_hue in turns of the colour circle, size (radius) and place x, y as fractions of the side,
-        angle in radians (anticlockwise; 0 is upright), light (the direction it comes from) in radians.
+        images uint8 (count, 3, image_size, image_size), labels int64 (count,), and a dict of
+        float32 (count,): hue and background_hue in turns of the colour circle, size (radius) and
+        place x, y as fractions of the side, angle in radians (anticlockwise; 0 is upright), light
+        (the direction it comes from) in radians.
     """
     draws = np.random.Generator(np.random.PCG64(seed)).random((count, _DRAWS)).astype(np.float32)
     labels = np.floor(draws[:, 0] * len(CLASSES)).astype(np.int64)
@@ -46,7 +52,9 @@ def render_shapes(count: int, image_size: int = 32, seed: int = 0,
     return images, labels, {name: factors[name] for name in FACTORS}
 
 
-def _render(labels: np.ndarray, factors: dict, draws: np.ndarray, size: int, textured: bool) -> np.ndarray:
+def _render(
+    labels: np.ndarray, factors: dict, draws: np.ndarray, size: int, textured: bool
+) -> np.ndarray:
     center = (np.arange(size, dtype=np.float32) + 0.5) / size
     x, y = np.meshgrid(center, 1 - center)  # y grows upwards
     x, y = x[None], y[None]  # (1, H, W)
@@ -55,21 +63,28 @@ def _render(labels: np.ndarray, factors: dict, draws: np.ndarray, size: int, tex
     light_x, light_y = np.cos(f["light"]), np.sin(f["light"])
     toward_light = (x - 0.5) * light_x + (y - 0.5) * light_y  # (N, H, W), about -0.7 to 0.7
 
-    # Background: two neighbouring colours that run into each other, or stripes of two strong ones. Their wide range of
-    # saturation and brightness makes raw pixels a poor guide to the shape.
+    # Background: two neighbouring colours that run into each other, or stripes of two strong ones.
+    # Their wide range of saturation and brightness makes raw pixels a poor guide to the shape.
     if textured:
         turn, waves = u[:, 8] * math.pi, 2.0 + 4.0 * u[:, 9]
         across = x * np.cos(turn) + y * np.sin(turn)
         mix = 0.5 + 0.5 * np.tanh(4 * np.sin(2 * math.pi * (across * waves + u[:, 10])))
         first = _hsv(f["background_hue"], 0.55 + 0.35 * u[:, 11], 0.55 + 0.4 * u[:, 12])
-        second = _hsv(f["background_hue"] + 0.25 + 0.5 * u[:, 13], 0.55 + 0.35 * u[:, 14], 0.35 + 0.6 * u[:, 15])
+        second = _hsv(
+            f["background_hue"] + 0.25 + 0.5 * u[:, 13],
+            0.55 + 0.35 * u[:, 14],
+            0.35 + 0.6 * u[:, 15],
+        )
     else:
         turn = u[:, 8] * 2 * math.pi
         mix = np.clip(0.5 + (x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn), 0, 1)
         value = 0.2 + 0.8 * u[:, 12]
         first = _hsv(f["background_hue"], 0.1 + 0.9 * u[:, 11], value)
-        second = _hsv(f["background_hue"] + 0.16 * (u[:, 13] - 0.5), 0.1 + 0.9 * u[:, 14],
-                      np.clip(value + 0.3 * (u[:, 15] - 0.5), 0.1, 1))
+        second = _hsv(
+            f["background_hue"] + 0.16 * (u[:, 13] - 0.5),
+            0.1 + 0.9 * u[:, 14],
+            np.clip(value + 0.3 * (u[:, 15] - 0.5), 0.1, 1),
+        )
     picture = first + (second - first) * mix[:, None]  # (N, 3, H, W)
 
     # The shape: its own coordinates, upright and of radius 1; distance < 0 inside.
@@ -81,7 +96,10 @@ def _render(labels: np.ndarray, factors: dict, draws: np.ndarray, size: int, tex
     sx, sy = sx * cos + sy * sin, sy * cos - sx * sin
     for index, name in enumerate(CLASSES):
         rows = labels == index
-        distance[rows], shadow[rows] = _distance(name, px[rows], py[rows]), _distance(name, sx[rows], sy[rows])
+        distance[rows], shadow[rows] = (
+            _distance(name, px[rows], py[rows]),
+            _distance(name, sx[rows], sy[rows]),
+        )
     pixels = f["size"] * size  # pixels a radius
     inside = np.clip(0.5 - distance * pixels, 0, 1)  # one pixel wide edge: antialiasing
     soft = np.clip(0.5 - shadow * pixels / (0.12 * size), 0, 1)
@@ -128,25 +146,53 @@ def _star(points: int, inner: float) -> np.ndarray:
 
 def _heart() -> np.ndarray:
     t = np.arange(28) * 2 * math.pi / 28
-    x, y = 16 * np.sin(t) ** 3, 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
+    x, y = (
+        16 * np.sin(t) ** 3,
+        13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t),
+    )
     return np.stack([x / 17, (y + 2) / 16], axis=1)
 
 
 def _drop() -> np.ndarray:
     t = np.linspace(-0.75, math.pi + 0.75, 20)  # round below, one tip above
-    return np.concatenate([np.stack([0.66 * np.cos(-t), 0.66 * np.sin(-t) - 0.3], axis=1), [[0.0, 1.0]]])
+    return np.concatenate(
+        [np.stack([0.66 * np.cos(-t), 0.66 * np.sin(-t) - 0.3], axis=1), [[0.0, 1.0]]]
+    )
 
 
-_OUTLINES = {name: np.asarray(corners, np.float32) for name, corners in {
-    "drop": _drop(),
-    "heart": _heart(),
-    "triangle": [[-0.9, -0.62], [0.9, -0.62], [0.0, 0.95]],
-    "square": [[-0.75, -0.75], [0.75, -0.75], [0.75, 0.75], [-0.75, 0.75]],
-    "cross": [[-0.3, -0.95], [0.3, -0.95], [0.3, -0.3], [0.95, -0.3], [0.95, 0.3], [0.3, 0.3], [0.3, 0.95],
-              [-0.3, 0.95], [-0.3, 0.3], [-0.95, 0.3], [-0.95, -0.3], [-0.3, -0.3]],
-    "star": _star(5, 0.42),
-    "arrow": [[-0.25, -0.95], [0.25, -0.95], [0.25, 0.05], [0.8, 0.05], [0.0, 1.0], [-0.8, 0.05], [-0.25, 0.05]],
-}.items()}
+_OUTLINES = {
+    name: np.asarray(corners, np.float32)
+    for name, corners in {
+        "drop": _drop(),
+        "heart": _heart(),
+        "triangle": [[-0.9, -0.62], [0.9, -0.62], [0.0, 0.95]],
+        "square": [[-0.75, -0.75], [0.75, -0.75], [0.75, 0.75], [-0.75, 0.75]],
+        "cross": [
+            [-0.3, -0.95],
+            [0.3, -0.95],
+            [0.3, -0.3],
+            [0.95, -0.3],
+            [0.95, 0.3],
+            [0.3, 0.3],
+            [0.3, 0.95],
+            [-0.3, 0.95],
+            [-0.3, 0.3],
+            [-0.95, 0.3],
+            [-0.95, -0.3],
+            [-0.3, -0.3],
+        ],
+        "star": _star(5, 0.42),
+        "arrow": [
+            [-0.25, -0.95],
+            [0.25, -0.95],
+            [0.25, 0.05],
+            [0.8, 0.05],
+            [0.0, 1.0],
+            [-0.8, 0.05],
+            [-0.25, 0.05],
+        ],
+    }.items()
+}
 
 
 def _hsv(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:

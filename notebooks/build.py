@@ -1,7 +1,9 @@
-"""Build the notebooks from notebooks/source: the students' (exercises emptied, no outputs) and the executed solutions.
+"""Build the notebooks from notebooks/source: the students' (exercises emptied, no outputs) and the
+executed solutions.
 
     python notebooks/build.py                     the students' notebooks
-    python notebooks/build.py --execute [NAME..]  the solutions too (all, or those named), run from top to bottom
+    python notebooks/build.py --execute [NAME..]  the solutions too (all, or those named), run from
+    top to bottom
 
 tests/test_notebooks.py fails when what is committed is not what this builds.
 """
@@ -28,7 +30,9 @@ COURSE = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text("utf-8"))
 
 
 def setup(address: str, tag: str) -> str:
-    """Return the first code cell of every notebook: in Colab the course is installed, elsewhere it is there."""
+    """Return the first code cell of every notebook: in Colab the course is installed, elsewhere it
+    is there.
+    """
     if not address:
         return "import helpers  # missing? README.md, Start, installs it"
     package = f"git+{address}@{tag}" if tag else f"git+{address}"
@@ -38,9 +42,13 @@ def setup(address: str, tag: str) -> str:
 def colab_links(address: str, tag: str) -> str:
     """Return what the README says of Colab."""
     if not address:
-        return ("In Colab: this copy has no address yet. Whoever puts it on GitHub writes address and tag into\n"
-                "`[tool.course]` of `pyproject.toml` and runs `python notebooks/build.py`. Links to Colab stand here\n"
-                "then, and the first cell of each notebook installs the course.")
+        return (
+            "In Colab: this copy has no address yet. Whoever puts it on GitHub writes address and "
+            "tag into\n"
+            "`[tool.course]` of `pyproject.toml` and runs `python notebooks/build.py`. Links to "
+            "Colab stand here\n"
+            "then, and the first cell of each notebook installs the course."
+        )
     repository = address.removeprefix("https://github.com/")
     folder = f"https://colab.research.google.com/github/{repository}/blob/{tag or 'main'}/notebooks"
     links = [f"[{source.stem}]({folder}/{source.stem}.ipynb)" for source in SOURCES]
@@ -48,7 +56,9 @@ def colab_links(address: str, tag: str) -> str:
 
 
 def stamp() -> None:
-    """Bring the address up to date in the README, and in the first cell of the executed solutions, outputs kept."""
+    """Bring the address up to date in the README, and in the first cell of the executed solutions,
+    outputs kept.
+    """
     readme = NOTEBOOKS.parent / "README.md"
     before, _, rest = readme.read_text("utf-8").partition("<!-- colab -->\n")
     _, mark, after = rest.partition("<!-- /colab -->")
@@ -79,19 +89,32 @@ def build(source: Path, solution: bool = False, fast: bool = False) -> nbformat.
         cell["id"] = hashlib.sha256(f"{source.stem}-{index}".encode()).hexdigest()[:8]
         cell.metadata.pop("lines_to_next_cell", None)
         if cell.cell_type == "code":
-            kept = MARKS.sub("", cell.source) if solution else SOLUTION.sub(r"\1# your code here\n\1...\n", cell.source)
+            kept = (
+                MARKS.sub("", cell.source)
+                if solution
+                else SOLUTION.sub(r"\1# your code here\n\1...\n", cell.source)
+            )
             kept = quick(kept) if fast else FAST.sub("", kept)
             cell.source = kept.rstrip("\n")
-    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-                         "language_info": {"name": "python"}}
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
 
 
 def execute(notebook: nbformat.NotebookNode, seconds: int = 1200) -> nbformat.NotebookNode:
-    """Run a notebook from its own folder and keep outputs only: no times, no progress bars, no widget state."""
-    nbclient.NotebookClient(notebook, timeout=seconds, kernel_name="python3", coalesce_streams=True,
-                            resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
+    """Run a notebook from its own folder and keep outputs only: no times, no progress bars, no
+    widget state.
+    """
+    nbclient.NotebookClient(
+        notebook,
+        timeout=seconds,
+        kernel_name="python3",
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+    ).execute()
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
@@ -112,7 +135,8 @@ def _noise(output: nbformat.NotebookNode) -> bool:
     # A widget without a static picture beside it shows nothing where no kernel runs.
     data = output.get("data", {})
     return "application/vnd.jupyter.widget-view+json" in data and not any(
-        key.startswith("image/") or key == "text/html" for key in data)
+        key.startswith("image/") or key == "text/html" for key in data
+    )
 
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:
@@ -125,7 +149,9 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> None:
 def main() -> None:
     """Build what the command line asks for."""
     parser = argparse.ArgumentParser(description="Build the notebooks from notebooks/source.")
-    parser.add_argument("names", nargs="*", help="beginnings of names, such as 04; all where none is given")
+    parser.add_argument(
+        "names", nargs="*", help="beginnings of names, such as 04; all where none is given"
+    )
     parser.add_argument("--execute", action="store_true", help="build the executed solutions too")
     options = parser.parse_args()
     stamp()
@@ -135,7 +161,10 @@ def main() -> None:
         write(build(source), NOTEBOOKS / f"{source.stem}.ipynb")
         if options.execute:
             print(f"running {source.stem}", flush=True)
-            write(execute(build(source, solution=True)), NOTEBOOKS / "solutions" / f"{source.stem}.ipynb")
+            write(
+                execute(build(source, solution=True)),
+                NOTEBOOKS / "solutions" / f"{source.stem}.ipynb",
+            )
 
 
 if __name__ == "__main__":

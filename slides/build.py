@@ -1,4 +1,5 @@
-"""Build the lectures: draw their figures, fill in their numbers, and let Marp make an HTML file and a PDF of each.
+"""Build the lectures: draw their figures, fill in their numbers, and let Marp make an HTML file and
+a PDF of each.
 
     python slides/build.py                 all of them
     python slides/build.py 02 --no-figures the second one, with the figures as they are
@@ -17,7 +18,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run by its path, only its own folder is there
+# run by its path, only its own folder is there
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers.artifacts import PROJECT, with_block, write_aside
 from helpers.widgets.questions import QUESTIONS
@@ -51,18 +53,24 @@ def fill(text: str) -> str:
     """
     unknown = [name for name in PLACE.findall(text) if name not in NUMBERS]
     if unknown:
-        raise ValueError(f"there is no number {unknown[0]!r} for the slides; helpers/slides.py holds them")
+        raise ValueError(
+            f"there is no number {unknown[0]!r} for the slides; helpers/slides.py holds them"
+        )
     return PLACE.sub(lambda found: NUMBERS[found[1]](), text)
 
 
 def with_quiz(guide: str) -> str:
-    """Return the teacher's guide with the notebooks' questions and answers between its marks, the right one ticked."""
+    """Return the teacher's guide with the notebooks' questions and answers between its marks, the
+    right one ticked.
+    """
     lines = []
     for notebook, questions in QUESTIONS.items():
         lines += [f"**Notebook {notebook}**", ""]
         for k, each in enumerate(questions, 1):
             lines.append(f"{k}. {each.text}")
-            lines += [f"   - {answer}{' ✓' * reply.startswith('✓')}" for answer, reply in each.shown()]
+            lines += [
+                f"   - {answer}{' ✓' * reply.startswith('✓')}" for answer, reply in each.shown()
+            ]
         lines.append("")
     return with_block(guide, "quiz", "\n".join(lines))
 
@@ -84,7 +92,8 @@ def draw_figures() -> None:
 
 
 def build(deck: Path) -> None:
-    """Write a lecture's HTML, with its pictures inside, and its PDF with the notes beside its source.
+    """Write a lecture's HTML, with its pictures inside, and its PDF with the notes beside its
+    source.
 
     Raises:
         ValueError: If node or a browser is missing, or Marp finds fault with the source.
@@ -93,10 +102,21 @@ def build(deck: Path) -> None:
         source = Path(folder) / deck.name
         shutil.copytree(SLIDES / "figures", Path(folder) / "figures")
         source.write_text(fill(deck.read_text("utf-8")), "utf-8")
-        options = ["--theme-set", str(SLIDES / "theme.css"), "--allow-local-files", "--html", "false"]
+        options = [
+            "--theme-set",
+            str(SLIDES / "theme.css"),
+            "--allow-local-files",
+            "--html",
+            "false",
+        ]
         _marp([str(source), "-o", str(source.with_suffix(".html")), *options])
-        _marp([str(source), "-o", str(source.with_suffix(".pdf")), "--pdf", "--pdf-notes", *options])
-        page = PICTURE.sub(lambda found: _data(Path(folder) / found[0]), source.with_suffix(".html").read_text("utf-8"))
+        _marp(
+            [str(source), "-o", str(source.with_suffix(".pdf")), "--pdf", "--pdf-notes", *options]
+        )
+        page = PICTURE.sub(
+            lambda found: _data(Path(folder) / found[0]),
+            source.with_suffix(".html").read_text("utf-8"),
+        )
         pdf = source.with_suffix(".pdf").read_bytes()
         with write_aside(deck.with_suffix(".html")) as aside:
             aside.write_text(page, "utf-8")
@@ -109,17 +129,34 @@ def _data(picture: Path) -> str:
 
 
 def _marp(arguments: list[str]) -> None:
-    browser = os.environ.get("CHROME_PATH") or next(filter(None, map(shutil.which, (
-        "chromium", "chromium-browser", "google-chrome", "chrome", "msedge"))), None)
+    browser = os.environ.get("CHROME_PATH") or next(
+        filter(
+            None,
+            map(
+                shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+            ),
+        ),
+        None,
+    )
     if browser is None:
-        raise ValueError("the PDF needs Chromium or Chrome: install one, or set CHROME_PATH to its program")
+        raise ValueError(
+            "the PDF needs Chromium or Chrome: install one, or set CHROME_PATH to its program"
+        )
     marp = shutil.which("marp")
     npx = shutil.which("npx")
     if marp is None and npx is None:
-        raise ValueError("Marp needs Node.js, which is not here: install it from nodejs.org, then run this again")
+        raise ValueError(
+            "Marp needs Node.js, which is not here: install it from nodejs.org, then run this again"
+        )
     command = [marp] if marp else [npx, "--yes", MARP]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                          env=os.environ | {"CHROME_PATH": browser, "CHROME_NO_SANDBOX": "1"}, check=False)
+    done = subprocess.run(
+        [*command, *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"CHROME_PATH": browser, "CHROME_NO_SANDBOX": "1"},
+        check=False,
+    )
     if done.returncode:
         last = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-1:]
         raise ValueError(f"Marp could not build the slides: {' '.join(last)}")
@@ -127,14 +164,22 @@ def _marp(arguments: list[str]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Build what the command line asks for."""
-    parser = argparse.ArgumentParser(description="Draw the figures of the lectures and build them with Marp.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="beginnings of names, such as 02 (default: all)")
+    parser = argparse.ArgumentParser(
+        description="Draw the figures of the lectures and build them with Marp."
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="beginnings of names, such as 02 (default: all)"
+    )
     parser.add_argument("--no-figures", action="store_true", help="take the figures as they are")
     options = parser.parse_args(arguments)
-    chosen = [deck for deck in decks() if not options.names or deck.stem.startswith(tuple(options.names))]
+    chosen = [
+        deck for deck in decks() if not options.names or deck.stem.startswith(tuple(options.names))
+    ]
     if not chosen:
-        parser.error(f"no lecture begins with {' or '.join(options.names)}; there are "
-                     f"{', '.join(deck.stem for deck in decks())}")
+        parser.error(
+            f"no lecture begins with {' or '.join(options.names)}; there are "
+            f"{', '.join(deck.stem for deck in decks())}"
+        )
     write_quiz()
     if not options.no_figures:
         draw_figures()

@@ -1,11 +1,13 @@
-"""Run all notebooks, trainings shrunk to seconds, with the packages of Colab, the newest, and the oldest allowed.
+"""Run all notebooks, trainings shrunk to seconds, with the packages of Colab, the newest, and the
+oldest allowed.
 
     python tests/environments.py                  all three
     python tests/environments.py colab floors     those
     python tests/environments.py colab --python python3.13     made with another Python
 
-Each environment is made anew in a temporary folder: some minutes and 7 GB, so this is no part of the tests. What ran is
-kept in data/results/environments.csv, and the README's table is written from it.
+Each environment is made anew in a temporary folder: some minutes and 7 GB, so this is no part of
+the tests. What ran is kept in data/results/environments.csv, and the README's table is written from
+it.
 """
 
 import argparse
@@ -26,10 +28,26 @@ from notebooks import build
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "data" / "results" / "environments.csv"
-SHOWN = ("torch", "torchvision", "lightning", "ipywidgets", "ipython", "ipykernel", "matplotlib", "scikit-learn")
+SHOWN = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "ipywidgets",
+    "ipython",
+    "ipykernel",
+    "matplotlib",
+    "scikit-learn",
+)
 # Colab's of August 2026, which come with Python 3.13.
-COLAB = ("torch==2.11.*", "torchvision==0.26.*", "ipywidgets==7.7.1", "ipython==7.34.0", "ipykernel==6.17.1",
-         "matplotlib==3.10.*", "scikit-learn==1.6.1")
+COLAB = (
+    "torch==2.11.*",
+    "torchvision==0.26.*",
+    "ipywidgets==7.7.1",
+    "ipython==7.34.0",
+    "ipykernel==6.17.1",
+    "matplotlib==3.10.*",
+    "scikit-learn==1.6.1",
+)
 RUN = """
 import importlib.metadata, json, pathlib, platform, sys, time
 import nbclient, nbformat
@@ -38,7 +56,8 @@ print(json.dumps({"python": platform.python_version()} | versions), flush=True)
 for path in sorted(pathlib.Path().glob("[0-9][0-9]_*.ipynb")):
     started, said = time.monotonic(), "ran"
     try:
-        nbclient.NotebookClient(nbformat.read(path, 4), timeout=600, kernel_name="python3").execute()
+        notebook = nbformat.read(path, 4)
+        nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
     except Exception as error:
         said = (str(error).strip().splitlines() or [repr(error)])[-1][:200]
     took = round(time.monotonic() - started)
@@ -57,39 +76,69 @@ def constraints(name: str) -> list[str]:
 
 
 def try_environment(name: str, interpreter: str) -> list[dict]:
-    """Return a row for each notebook, as it ran in an environment that an interpreter makes for it."""
+    """Return a row for each notebook, as it ran in an environment that an interpreter makes."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "held.txt").write_text("\n".join(constraints(name)))
         subprocess.run([interpreter, "-m", "venv", folder / "env"], check=True)
         python = folder / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
-        subprocess.run([python, "-m", "pip", "install", "-q", "-r", "requirements.txt", "-c", folder / "held.txt"],
-                       check=True, cwd=ROOT)  # it names the course's own folder
+        # it names the course's own folder
+        subprocess.run(
+            [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "-r",
+                "requirements.txt",
+                "-c",
+                folder / "held.txt",
+            ],
+            check=True,
+            cwd=ROOT,
+        )
         for source in build.SOURCES:
-            build.write(build.build(source, fast=True), folder / "notebooks" / f"{source.stem}.ipynb")
+            build.write(
+                build.build(source, fast=True), folder / "notebooks" / f"{source.stem}.ipynb"
+            )
         env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
-            "JUPYTER_PATH": "", "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+            "JUPYTER_PATH": "",
+            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+        }
         rows: list[dict] = []
-        with subprocess.Popen([python, "-c", RUN, " ".join(SHOWN)], cwd=folder / "notebooks", env=env, text=True,
-                              stdout=subprocess.PIPE) as run:
+        with subprocess.Popen(
+            [python, "-c", RUN, " ".join(SHOWN)],
+            cwd=folder / "notebooks",
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+        ) as run:
             versions = json.loads(run.stdout.readline() or "{}")
             for line in run.stdout:
                 rows.append({"environment": name} | json.loads(line) | versions)
                 print(name, rows[-1]["notebook"], rows[-1]["outcome"], flush=True)
         there = len(build.SOURCES)
         if run.returncode or len(rows) != there:
-            sys.exit(f"{name}: {len(rows)} of {there} notebooks were run, then it ended with {run.returncode}")
+            sys.exit(
+                f"{name}: {len(rows)} of {there} notebooks were run, then it ended with "
+                f"{run.returncode}"
+            )
         return rows
 
 
 def with_environments(readme: str) -> str:
     """Return the README with the table of tried versions between its marks."""
     rows = read_results(TABLE)
-    tried = {name: [row for row in rows if row["environment"] == name]
-             for name in dict.fromkeys(row["environment"] for row in rows)}
+    tried = {
+        name: [row for row in rows if row["environment"] == name]
+        for name in dict.fromkeys(row["environment"] for row in rows)
+    }
     lines = [f"| | {' | '.join(tried)} |", "|---" * (len(tried) + 1) + "|"]
-    lines += [f"| {package} | {' | '.join(own[0][package] for own in tried.values())} |" for package in
-              ("python", *SHOWN)]
+    lines += [
+        f"| {package} | {' | '.join(own[0][package] for own in tried.values())} |"
+        for package in ("python", *SHOWN)
+    ]
     ran = [f"{sum(row['outcome'] == 'ran' for row in own)} of {len(own)}" for own in tried.values()]
     lines.append(f"| notebooks that run | {' | '.join(ran)} |")
     return with_block(readme, "environments", "\n".join(lines))
@@ -97,12 +146,22 @@ def with_environments(readme: str) -> str:
 
 def main() -> None:
     """Try the environments that the command line names, and write table and README."""
-    parser = argparse.ArgumentParser(description="Run all notebooks with other versions of the packages.")
-    parser.add_argument("names", nargs="*", default=["colab", "newest", "floors"], help="colab, newest, floors")
-    parser.add_argument("--python", default=sys.executable, help="the Python to make the environments with")
+    parser = argparse.ArgumentParser(
+        description="Run all notebooks with other versions of the packages."
+    )
+    parser.add_argument(
+        "names", nargs="*", default=["colab", "newest", "floors"], help="colab, newest, floors"
+    )
+    parser.add_argument(
+        "--python", default=sys.executable, help="the Python to make the environments with"
+    )
     options = parser.parse_args()
     for name in options.names:
-        known = [row for row in read_results(TABLE) if row["environment"] != name] if TABLE.exists() else []
+        known = (
+            [row for row in read_results(TABLE) if row["environment"] != name]
+            if TABLE.exists()
+            else []
+        )
         write_results(TABLE, known + try_environment(name, options.python))
     readme = ROOT / "README.md"
     text = with_environments(readme.read_text("utf-8"))

@@ -1,4 +1,6 @@
-"""What the tests and the benchmark of the explorers share: all of them, and a hand that moves their controls."""
+"""What the tests and the benchmark of the explorers share: all of them, and a hand that moves their
+controls.
+"""
 
 import ipywidgets
 
@@ -36,13 +38,31 @@ def search_in_samples() -> SearchExplorer:
     return SearchExplorer(sample_images(), {"an encoder": build_encoder("tiny").eval()}, 32)
 
 
-EXPLORERS = (MaskedExplorer, DenoisingExplorer, ColorizationExplorer, RotationExplorer, JigsawExplorer, CircleExplorer,
-             TransformsExplorer, TwoViewsExplorer, HistogramExplorer, AngleExplorer, MatrixExplorer, ByHand,
-             EmbeddingExplorer, OptionsExplorer, CompositionExplorer, policy_of_samples, search_in_samples)
+EXPLORERS = (
+    MaskedExplorer,
+    DenoisingExplorer,
+    ColorizationExplorer,
+    RotationExplorer,
+    JigsawExplorer,
+    CircleExplorer,
+    TransformsExplorer,
+    TwoViewsExplorer,
+    HistogramExplorer,
+    AngleExplorer,
+    MatrixExplorer,
+    ByHand,
+    EmbeddingExplorer,
+    OptionsExplorer,
+    CompositionExplorer,
+    policy_of_samples,
+    search_in_samples,
+)
 
 
 def move(control: ipywidgets.Widget, turn: int) -> bool:
-    """Change a control to another value, as a student would; tell whether it is one that can be changed so."""
+    """Change a control to another value, as a student would; tell whether it is one that can be
+    changed so.
+    """
     if isinstance(control, (ipywidgets.Dropdown, ipywidgets.SelectionSlider)):
         control.index = (control.index + 1) % len(control.options)
     elif isinstance(control, ipywidgets.Checkbox):
@@ -51,7 +71,8 @@ def move(control: ipywidgets.Widget, turn: int) -> bool:
         places = max(1, round((control.max - control.min) / control.step))
         control.value = control.min + control.step * ((turn * 7 + 3) % (places + 1))
     elif isinstance(control, ipywidgets.Button):
-        for callback in control._click_handlers.callbacks:  # click() would log what they raise, and go on
+        # click() would log what they raise, and go on
+        for callback in control._click_handlers.callbacks:
             callback(control)
     else:
         return False

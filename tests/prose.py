@@ -14,10 +14,19 @@ def solution(number: str) -> nbformat.NotebookNode:
 
 def prose(number: str) -> str:
     """Return all its text cells, with single spaces."""
-    return " ".join(" ".join(cell.source for cell in solution(number).cells if cell.cell_type == "markdown").split())
+    return " ".join(
+        " ".join(
+            cell.source for cell in solution(number).cells if cell.cell_type == "markdown"
+        ).split()
+    )
 
 
 def printed(number: str) -> str:
     """Return all that it printed."""
-    return "".join(output.text for cell in solution(number).cells if cell.cell_type == "code"
-                   for output in cell.outputs if "text" in output)
+    return "".join(
+        output.text
+        for cell in solution(number).cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if "text" in output
+    )

@@ -43,8 +43,12 @@ def imports(path: Path) -> set[str]:
 def arrows(root: Path) -> set[tuple[str, str]]:
     """Return which module of helpers imports which other one."""
     known = modules(root)
-    return {(name, target) for name, path in known.items() for target in imports(path) & known.keys()
-            if target not in (name, "helpers")}
+    return {
+        (name, target)
+        for name, path in known.items()
+        for target in imports(path) & known.keys()
+        if target not in (name, "helpers")
+    }
 
 
 def room(module: str) -> str:
@@ -59,7 +63,9 @@ def circles(pairs: set[tuple[str, str]]) -> list[str]:
     """Return the modules that import themselves by way of others."""
     reach = {name: {b for a, b in pairs if a == name} for name, _ in pairs}
     while True:
-        further = {name: to | {c for b in to for c in reach.get(b, ())} for name, to in reach.items()}
+        further = {
+            name: to | {c for b in to for c in reach.get(b, ())} for name, to in reach.items()
+        }
         if further == reach:
             return sorted(name for name, to in reach.items() if name in to)
         reach = further
@@ -75,7 +81,10 @@ def main() -> None:
             folder = path.parent
             print(f"{folder.relative_to(root)}/")
         print(f"    {path.name:24} {len(path.read_text('utf-8').splitlines()):4} lines")
-    print(f"\n{len(known)} modules, {len(pairs)} arrows, circles: {', '.join(circles(pairs)) or 'none'}")
+    print(
+        f"\n{len(known)} modules, {len(pairs)} arrows, circles: "
+        f"{', '.join(circles(pairs)) or 'none'}"
+    )
     for (here, there), count in sorted(Counter((room(a), room(b)) for a, b in pairs).items()):
         if here != there:
             print(f"    {here:12} -> {there:12} {count:3} imports")

@@ -1,4 +1,4 @@
-"""The house keeps its rules: who imports whom, what the package declares, and what it brings along."""
+"""The house keeps its rules: who imports whom, what the package declares and brings along."""
 
 import ast
 import re
@@ -17,10 +17,15 @@ MODULES = modules(ROOT)
 
 
 def test_core_is_imported_by_all_and_imports_nothing_above_it():
-    """core <- findings, checks, explorables <- widgets <- grading, commands; nothing imports what stands above it."""
+    """core <- findings, checks, explorables <- widgets <- grading, commands; nothing imports what
+    stands above it.
+    """
     allowed = dict(ROOMS)
-    upward = [(here, there) for here, there in arrows(ROOT)
-              if room(there) != room(here) and room(there) not in allowed[room(here)]]
+    upward = [
+        (here, there)
+        for here, there in arrows(ROOT)
+        if room(there) != room(here) and room(there) not in allowed[room(here)]
+    ]
     assert not upward
     assert not circles(arrows(ROOT))
 
@@ -31,8 +36,12 @@ def test_a_module_touches_only_what_is_its_business(module):
     if room(module) != "widgets":
         assert "ipywidgets" not in names, "only widgets import ipywidgets"
     if module not in ("helpers.artifacts", "helpers.data"):
-        assert not names & {"urllib.request", "http.client", "socket", "requests"}, "only these touch the network"
-    assert not names & {"matplotlib.pyplot", "pyplot"}, "pyplot holds global state and breaks in widget callbacks"
+        assert not names & {"urllib.request", "http.client", "socket", "requests"}, (
+            "only these touch the network"
+        )
+    assert not names & {"matplotlib.pyplot", "pyplot"}, (
+        "pyplot holds global state and breaks in widget callbacks"
+    )
     for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "a relative import"
@@ -65,11 +74,15 @@ def test_floors_are_at_or_below_what_colab_has():
 
 def test_the_package_holds_every_folder_and_what_ships():
     packages = set(PROJECT["tool"]["setuptools"]["packages"])
-    folders = {path.parent.relative_to(ROOT).as_posix().replace("/", ".")
-               for path in (ROOT / "helpers").rglob("__init__.py")}
+    folders = {
+        path.parent.relative_to(ROOT).as_posix().replace("/", ".")
+        for path in (ROOT / "helpers").rglob("__init__.py")
+    }
     assert packages - folders == {"helpers._shipped.checkpoints", "helpers._shipped.results"}
     assert folders <= packages
     for package, folder in PROJECT["tool"]["setuptools"]["package-dir"].items():
         patterns = PROJECT["tool"]["setuptools"]["package-data"][package]
         files = {path for path in (ROOT / folder).iterdir() if path.is_file()}
-        assert files == {path for pattern in patterns for path in (ROOT / folder).glob(pattern)}, package
+        assert files == {path for pattern in patterns for path in (ROOT / folder).glob(pattern)}, (
+            package
+        )

@@ -1,4 +1,6 @@
-"""Downloads from a local server that breaks off, lies or is not there; files that are whole or not there at all."""
+"""Downloads from a local server that breaks off, lies or is not there; files that are whole or not
+there at all.
+"""
 
 import hashlib
 import http.server
@@ -19,7 +21,9 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Mirror(http.server.BaseHTTPRequestHandler):
-    """Paths: /whole, /breaks (ends after 100 kB of each answer), /wrong (other bytes), /plain (knows no ranges)."""
+    """Paths: /whole, /breaks (ends after 100 kB of each answer), /wrong (other bytes), /plain
+    (knows no ranges).
+    """
 
     files: dict[str, bytes] = {}  # noqa: RUF012
     asked: list = []  # noqa: RUF012
@@ -96,12 +100,17 @@ def test_without_network_the_message_says_what_to_do(tmp_path):
 
 
 def test_cifar10_comes_through_torchvisions_own_class(mirror, tmp_path, monkeypatch):
-    """A small archive in CIFAR-10's format, served here: fetched, checked, unpacked, read, split."""
+    """A small archive in CIFAR-10's format, served here: fetched, checked, unpacked, split."""
     batches, entries = tmp_path / "cifar-10-batches-py", []
     batches.mkdir()
     images = np.random.default_rng(1).integers(0, 255, (6, 40, 3072), np.uint8)
-    contents = {f"data_batch_{k + 1}" if k < 5 else "test_batch":
-                {"data": images[k], "labels": [i % 10 for i in range(40)]} for k in range(6)}
+    contents = {
+        f"data_batch_{k + 1}" if k < 5 else "test_batch": {
+            "data": images[k],
+            "labels": [i % 10 for i in range(40)],
+        }
+        for k in range(6)
+    }
     contents["batches.meta"] = {"label_names": [f"class{k}" for k in range(10)]}
     for name, content in contents.items():
         (batches / name).write_bytes(pickle.dumps(content))
@@ -112,16 +121,29 @@ def test_cifar10_comes_through_torchvisions_own_class(mirror, tmp_path, monkeypa
     Mirror.files = {"/small.tar.gz": archive.read_bytes()}
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "train_list", entries[:5])
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "test_list", entries[5:6])
-    monkeypatch.setattr(torchvision.datasets.CIFAR10, "meta", {
-        "filename": "batches.meta", "key": "label_names", "md5": entries[6][1]})
-    monkeypatch.setitem(data.SOURCES, "cifar10", ((mirror + "/small.tar.gz",),
-                                                  hashlib.sha256(archive.read_bytes()).hexdigest()))
-    train, val, test = (data.load("cifar10", split, root=tmp_path / "root") for split in ("train", "val", "test"))
+    monkeypatch.setattr(
+        torchvision.datasets.CIFAR10,
+        "meta",
+        {"filename": "batches.meta", "key": "label_names", "md5": entries[6][1]},
+    )
+    monkeypatch.setitem(
+        data.SOURCES,
+        "cifar10",
+        ((mirror + "/small.tar.gz",), hashlib.sha256(archive.read_bytes()).hexdigest()),
+    )
+    train, val, test = (
+        data.load("cifar10", split, root=tmp_path / "root") for split in ("train", "val", "test")
+    )
     assert (len(train), len(val), len(test)) == (180, 20, 40)
     assert train.classes == tuple(f"class{k}" for k in range(10))
     assert torch.equal(test.images, torch.from_numpy(images[5]).view(40, 3, 32, 32))
     assert len(Mirror.asked) == 1
-    assert data.load("cifar10", "test", root=tmp_path / "root", size=16).images.shape == (40, 3, 16, 16)
+    assert data.load("cifar10", "test", root=tmp_path / "root", size=16).images.shape == (
+        40,
+        3,
+        16,
+        16,
+    )
 
 
 def test_tensors_come_back_as_they_were(tmp_path):
@@ -141,6 +163,7 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path, content):
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")
+
     def fail():
         with write_aside(path) as aside:
             aside.write_text("half")
@@ -153,5 +176,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_a_full_disk_is_told_in_one_line():
-    with pytest.raises(OSError, match="choose another folder"), write_aside("/dev/full/x.txt") as aside:
+    with (
+        pytest.raises(OSError, match="choose another folder"),
+        write_aside("/dev/full/x.txt") as aside,
+    ):
         aside.write_text("x")

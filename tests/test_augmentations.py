@@ -1,4 +1,6 @@
-"""Each batched transform against torchvision's on one image at a time, and the policy against its own promises."""
+"""Each batched transform against torchvision's on one image at a time, and the policy against its
+own promises.
+"""
 
 import numpy as np
 import pytest
@@ -44,7 +46,8 @@ def amounts(low, high):
 
 def assert_equal_one_by_one(found, images, transform):
     expected = torch.stack([transform(image, k) for k, image in enumerate(images)])
-    assert (found - expected).abs().max() < GREY_LEVEL / 10  # far closer than the grey level that is asked for
+    # far closer than the grey level that is asked for
+    assert (found - expected).abs().max() < GREY_LEVEL / 10
 
 
 @pytest.mark.parametrize("size", [8, 17, 24, 40])
@@ -53,19 +56,27 @@ def test_crop_resize(images, size):
     height, width = torch.randint(1, 13, (N,)), torch.randint(1, 13, (N,))
     top[0], left[0], height[0], width[0] = 0, 0, 24, 24
     assert_equal_one_by_one(
-        crop_resize(images, top, left, height, width, size), images,
-        lambda image, k: reference.resized_crop(image, top[k], left[k], height[k], width[k], [size, size],
-                                                antialias=True))
+        crop_resize(images, top, left, height, width, size),
+        images,
+        lambda image, k: reference.resized_crop(
+            image, top[k], left[k], height[k], width[k], [size, size], antialias=True
+        ),
+    )
 
 
 @pytest.mark.parametrize("order", [None, "random"])
 def test_color_jitter(images, order):
     factors = [amounts(0, 2), amounts(0, 2), amounts(0, 2), amounts(-0.5, 0.5)]
     order = None if order is None else torch.rand(N, 4).argsort(1)
-    steps = (reference.adjust_brightness, reference.adjust_contrast, reference.adjust_saturation, reference.adjust_hue)
+    steps = (
+        reference.adjust_brightness,
+        reference.adjust_contrast,
+        reference.adjust_saturation,
+        reference.adjust_hue,
+    )
 
     def one(image, k):
-        for step in (range(4) if order is None else order[k].tolist()):
+        for step in range(4) if order is None else order[k].tolist():
             image = steps[step](image, factors[step][k].item())
         return image
 
@@ -75,34 +86,55 @@ def test_color_jitter(images, order):
 
 
 def test_color_drop(images):
-    assert_equal_one_by_one(color_drop(images, torch.ones(N)), images,
-                            lambda image, k: reference.rgb_to_grayscale(image, num_output_channels=3))
+    assert_equal_one_by_one(
+        color_drop(images, torch.ones(N)),
+        images,
+        lambda image, k: reference.rgb_to_grayscale(image, num_output_channels=3),
+    )
     assert torch.equal(color_drop(images, torch.zeros(N)), images)
 
 
 def test_flip_and_rotate(images):
     flipped, turns = torch.arange(N) % 2 == 0, torch.arange(N) % 4
-    assert_equal_one_by_one(flip(images, flipped), images,
-                            lambda image, k: reference.horizontal_flip(image) if flipped[k] else image)
-    assert_equal_one_by_one(rotate(images, turns), images,
-                            lambda image, k: reference.rotate(image, 90.0 * int(turns[k])))
+    assert_equal_one_by_one(
+        flip(images, flipped),
+        images,
+        lambda image, k: reference.horizontal_flip(image) if flipped[k] else image,
+    )
+    assert_equal_one_by_one(
+        rotate(images, turns),
+        images,
+        lambda image, k: reference.rotate(image, 90.0 * int(turns[k])),
+    )
     with pytest.raises(ValueError, match="square"):
         rotate(images[:, :, :10], turns)
 
 
 def test_cutout(images):
-    top, left, side = torch.randint(0, 12, (N,)), torch.randint(0, 12, (N,)), torch.randint(0, 12, (N,))
+    top, left, side = (
+        torch.randint(0, 12, (N,)),
+        torch.randint(0, 12, (N,)),
+        torch.randint(0, 12, (N,)),
+    )
     assert_equal_one_by_one(
-        cutout(images, top, left, side), images,
-        lambda image, k: reference.erase(image, top[k], left[k], side[k], side[k], torch.full((3, 1, 1), 0.5))
-        if side[k] else image)
+        cutout(images, top, left, side),
+        images,
+        lambda image, k: (
+            reference.erase(image, top[k], left[k], side[k], side[k], torch.full((3, 1, 1), 0.5))
+            if side[k]
+            else image
+        ),
+    )
 
 
 @pytest.mark.parametrize("kernel_size", [3, 5, 9])
 def test_gaussian_blur(images, kernel_size):
     sigma = amounts(0.1, 2)
-    assert_equal_one_by_one(gaussian_blur(images, sigma, kernel_size), images,
-                            lambda image, k: reference.gaussian_blur(image, [kernel_size] * 2, [sigma[k].item()] * 2))
+    assert_equal_one_by_one(
+        gaussian_blur(images, sigma, kernel_size),
+        images,
+        lambda image, k: reference.gaussian_blur(image, [kernel_size] * 2, [sigma[k].item()] * 2),
+    )
     torch.testing.assert_close(gaussian_blur(images, torch.zeros(N), kernel_size), images)
 
 
@@ -112,8 +144,11 @@ def test_blur_kernel_is_the_odd_number_nearest_to_a_tenth_of_the_side():
 
 def test_gaussian_noise(images):
     noise, sigma = torch.randn_like(images), amounts(0, 0.5)
-    assert_equal_one_by_one(gaussian_noise(images, sigma, noise), images,
-                            lambda image, k: (image + sigma[k] * noise[k]).clamp(0, 1))
+    assert_equal_one_by_one(
+        gaussian_noise(images, sigma, noise),
+        images,
+        lambda image, k: (image + sigma[k] * noise[k]).clamp(0, 1),
+    )
     drawn = gaussian_noise(torch.full((N, 3, 64, 64), 0.5), torch.full((N,), 0.1))
     assert drawn.std().item() == pytest.approx(0.1, rel=0.02)
 
@@ -132,7 +167,9 @@ EVERYTHING = Policy(size=20, rotate_p=0.5, cutout_p=0.5, noise_p=0.5, sobel_p=0.
 
 def test_augment_is_reproducible_from_a_generator_and_stays_in_range(images):
     augment = Augment(EVERYTHING)
-    first, again, other = (augment(images, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    first, again, other = (
+        augment(images, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.shape == (N, 3, 20, 20)
@@ -178,9 +215,16 @@ def test_whole_image_policy_changes_nothing():
     torch.testing.assert_close(Augment(still)(images), images)
 
 
-@pytest.mark.parametrize(("wrong", "message"), [
-    ({"flip_p": 1.5}, "probability"), ({"crop_area": (0, 1)}, "crop_area"), ({"crop_area": (0.5, 0.2)}, "range"),
-    ({"color_strength": 3}, "color_strength"), ({"size": 2}, "4 px")])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"flip_p": 1.5}, "probability"),
+        ({"crop_area": (0, 1)}, "crop_area"),
+        ({"crop_area": (0.5, 0.2)}, "range"),
+        ({"color_strength": 3}, "color_strength"),
+        ({"size": 2}, "4 px"),
+    ],
+)
 def test_impossible_policies_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         Policy(**wrong)

@@ -1,4 +1,6 @@
-"""The command line as a person meets it: help, one-line errors, and nothing touched when something is wrong."""
+"""The command line as a person meets it: help, one-line errors, and nothing touched when something
+is wrong.
+"""
 
 import os
 import subprocess
@@ -18,9 +20,17 @@ SMOKE = ["train", "--preset", "smoke", "--limit", "128", "--no-progress"]
 def test_train_says_what_was_learned_beside_pixels_and_a_random_encoder(tmp_path, capsys):
     assert main([*SMOKE, "--out", str(tmp_path / "run"), "--test"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in ("raw pixels", "random encoder", "SimCLR", "linear probe", "2,000 test images"))
+    assert all(
+        name in out
+        for name in ("raw pixels", "random encoder", "SimCLR", "linear probe", "2,000 test images")
+    )
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
-        "encoder.safetensors", "last.ckpt", "metrics.csv", "results.json", "run.json"]
+        "encoder.safetensors",
+        "last.ckpt",
+        "metrics.csv",
+        "results.json",
+        "run.json",
+    ]
 
 
 def test_the_missions_command_with_underscores_on_a_folder(tmp_path, capsys):
@@ -28,8 +38,26 @@ def test_the_missions_command_with_underscores_on_a_folder(tmp_path, capsys):
         path = tmp_path / "photos" / "ab"[index % 2] / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (24, 24), (index * 4, 0, 0)).save(path)
-    assert main(["train", "--data", str(tmp_path / "photos"), "--batch_size", "32", "--lr=0.003", "--epochs", "1",
-                 "--temperature", "0.3", "--out", str(tmp_path / "run_1"), "--no_progress"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--data",
+                str(tmp_path / "photos"),
+                "--batch_size",
+                "32",
+                "--lr=0.003",
+                "--epochs",
+                "1",
+                "--temperature",
+                "0.3",
+                "--out",
+                str(tmp_path / "run_1"),
+                "--no_progress",
+            ]
+        )
+        == 0
+    )
     assert "held out (val); encoder tiny, batch 32, epochs 1;" in capsys.readouterr().out
     assert (tmp_path / "run_1").is_dir(), "underscores of a value stay"
 
@@ -39,8 +67,19 @@ def test_help_explains_every_setting(capsys):
         main(["train", "--help"])
     assert done.value.code == 0
     text = capsys.readouterr().out
-    for option in ("--data", "--encoder", "--epochs", "--batch-size", "--lr", "--temperature", "--preset", "--devices",
-                   "--num-nodes", "--resume", "--out"):
+    for option in (
+        "--data",
+        "--encoder",
+        "--epochs",
+        "--batch-size",
+        "--lr",
+        "--temperature",
+        "--preset",
+        "--devices",
+        "--num-nodes",
+        "--resume",
+        "--out",
+    ):
         assert option in text
     assert max(map(len, text.splitlines())) <= 100
 
@@ -85,20 +124,29 @@ def out_is_a_file(tmp_path):
     return ["--out", str(tmp_path / "file")]
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--data", "cifar11"], "unknown data set 'cifar11'; choose shapes"),
-    (["--preset", "desktop"], "unknown preset 'desktop'"),
-    (["--batch-size", "1"], "no negatives"),
-    (["--temperature", "0"], "temperature must be above 0, not 0.0"),
-    (["--encoder", "vgg"], "unknown encoder 'vgg'"),
-    (["--device", "tpu"], "unknown device 'tpu'"),
-    (["--batch-size", "4096"], "choose --batch-size 128 or less"),
-    (empty_folder, "is empty"), (folder_with_text, "none of the files"), (truncated_zip, "not a zip that can be read"),
-    (one_image_per_class, "fewer than 3 images"), (no_checkpoint, "not a safetensors file"),
-    (checkpoint_of_another_encoder, "cannot start from an encoder 'tiny'"), (out_is_a_file, "choose another folder"),
-    (["--out", "/dev/full/run"], "choose another folder"), (["--out", "/proc/run"], "choose another folder"),
-    (["--resume", "--start", "nothing"], "no encoder 'nothing'"),
-    (["--epcohs", "1"], "there is no '--epcohs'; see python -m helpers train --help")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "cifar11"], "unknown data set 'cifar11'; choose shapes"),
+        (["--preset", "desktop"], "unknown preset 'desktop'"),
+        (["--batch-size", "1"], "no negatives"),
+        (["--temperature", "0"], "temperature must be above 0, not 0.0"),
+        (["--encoder", "vgg"], "unknown encoder 'vgg'"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--batch-size", "4096"], "choose --batch-size 128 or less"),
+        (empty_folder, "is empty"),
+        (folder_with_text, "none of the files"),
+        (truncated_zip, "not a zip that can be read"),
+        (one_image_per_class, "fewer than 3 images"),
+        (no_checkpoint, "not a safetensors file"),
+        (checkpoint_of_another_encoder, "cannot start from an encoder 'tiny'"),
+        (out_is_a_file, "choose another folder"),
+        (["--out", "/dev/full/run"], "choose another folder"),
+        (["--out", "/proc/run"], "choose another folder"),
+        (["--resume", "--start", "nothing"], "no encoder 'nothing'"),
+        (["--epcohs", "1"], "there is no '--epcohs'; see python -m helpers train --help"),
+    ],
+)
 def test_wrong_use_is_one_line_that_says_what_to_do(tmp_path, capsys, arguments, message):
     arguments = arguments(tmp_path) if callable(arguments) else arguments
     capsys.readouterr()
@@ -133,8 +181,22 @@ def test_an_interrupted_study_says_how_to_go_on(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(findings, "run_cell", interrupted)
-    assert main(["findings", "temperature", "--data", "shapes", "--workers", "1", "--no-progress", "--out",
-                 str(tmp_path / "rows.csv")]) == 130
+    assert (
+        main(
+            [
+                "findings",
+                "temperature",
+                "--data",
+                "shapes",
+                "--workers",
+                "1",
+                "--no-progress",
+                "--out",
+                str(tmp_path / "rows.csv"),
+            ]
+        )
+        == 130
+    )
     assert capsys.readouterr().err.strip() == "stopped; the same command with --resume goes on"
 
 
@@ -168,7 +230,9 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path, capsys, monkeypatch):
     assert "No space left" in error
     assert "\n" not in error
     assert main([*SMOKE, *keep, "--out", str(tmp_path / "run"), "--resume"]) == 0
-    one, other = (load_pretrained(tmp_path / name).encoder.state_dict() for name in ("whole", "run"))
+    one, other = (
+        load_pretrained(tmp_path / name).encoder.state_dict() for name in ("whole", "run")
+    )
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -191,17 +255,30 @@ sys.modules["torch"] = sys.modules["lightning"] = None
 from helpers.__main__ import main
 sys.exit(main(["doctor"]))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
-                          env=os.environ | {"PYTHONPATH": "."})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": "."},
+    )
     assert done.returncode == 1
     assert "lightning is missing: pip install -r requirements.txt" in done.stdout
     assert done.stderr == ""
 
 
 def test_a_forgotten_environment_is_told_in_a_line():
-    program = "import sys; sys.modules['torch'] = None; from helpers.__main__ import main; sys.exit(main(['train']))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
-                          env=os.environ | {"PYTHONPATH": "."})
+    program = (
+        "import sys; sys.modules['torch'] = None; from helpers.__main__ import main; "
+        "sys.exit(main(['train']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": "."},
+    )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "python -m helpers doctor" in done.stderr
@@ -218,17 +295,26 @@ def test_doctor_names_what_is_missing(capsys, monkeypatch):
     import importlib.metadata
 
     real = importlib.metadata.version
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.0" if name == "lightning" else real(name))
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "1.0" if name == "lightning" else real(name)
+    )
     assert main(["doctor"]) == 1
-    assert "lightning 1.0 is not >=2.6.6: pip install -U -r requirements.txt" in capsys.readouterr().out
+    assert (
+        "lightning 1.0 is not >=2.6.6: pip install -U -r requirements.txt"
+        in capsys.readouterr().out
+    )
 
 
 def test_importing_has_no_side_effects():
     program = """
 import random, torch, logging
-before = torch.random.get_rng_state(), random.getstate(), torch.get_num_threads(), len(logging.getLogger().handlers)
+before = [torch.random.get_rng_state(), random.getstate(), torch.get_num_threads()]
+before.append(len(logging.getLogger().handlers))
 import helpers.simclr, helpers.plotting, helpers.widgets.monitor, helpers.__main__
-after = torch.random.get_rng_state(), random.getstate(), torch.get_num_threads(), len(logging.getLogger().handlers)
+after = [torch.random.get_rng_state(), random.getstate(), torch.get_num_threads()]
+after.append(len(logging.getLogger().handlers))
 assert torch.equal(before[0], after[0]) and before[1:] == after[1:]
 """
-    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONPATH": "."})
+    subprocess.run(
+        [sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONPATH": "."}
+    )

@@ -46,7 +46,10 @@ def test_folder_and_zip_of_class_folders_are_the_same(folder, tmp_path):
 
 def test_splits_are_disjoint_complete_stratified_and_seeded(folder):
     parts = {split: load(str(folder), split) for split in ("train", "val", "test")}
-    colors = {split: {tuple(image[:, 0, 0].tolist()) for image in part.images} for split, part in parts.items()}
+    colors = {
+        split: {tuple(image[:, 0, 0].tolist()) for image in part.images}
+        for split, part in parts.items()
+    }
     assert sum(map(len, colors.values())) == 24
     assert not colors["train"] & colors["val"]
     assert not colors["train"] & colors["test"]
@@ -60,7 +63,10 @@ def test_given_splits_are_kept_and_only_val_is_cut(tmp_path):
     for split, count in (("train", 10), ("test", 4)):
         for index in range(count):
             for name in ("a", "b"):
-                write(tmp_path / "set" / split / name / f"{index}.png", (index, 0 if split == "train" else 99, 0))
+                write(
+                    tmp_path / "set" / split / name / f"{index}.png",
+                    (index, 0 if split == "train" else 99, 0),
+                )
     assert len(load(str(tmp_path / "set"), "test")) == 8
     train, val = load(str(tmp_path / "set"), "train"), load(str(tmp_path / "set"), "val")
     assert (len(train), len(val)) == (18, 2)
@@ -73,7 +79,9 @@ def test_shapes_splits(name):
     assert (len(train) + len(val), len(test)) == (11_000, 2_000)
     assert 1_090 < len(val) < 1_110
     rows = {bytes(image.numpy().tobytes()) for image in train.images}
-    assert not rows & {bytes(image.numpy().tobytes()) for image in torch.cat([val.images, test.images])}
+    assert not rows & {
+        bytes(image.numpy().tobytes()) for image in torch.cat([val.images, test.images])
+    }
     assert set(train.factors) == {"hue", "background_hue", "size", "x", "y", "angle", "light"}
     assert all(len(values) == len(train) for values in train.factors.values())
 
@@ -82,11 +90,15 @@ def test_digits_come_with_scikit_learn_and_stand_upright():
     parts = [load("digits", split) for split in ("train", "val", "test")]
     assert sum(map(len, parts)) == 1797
     assert parts[0].images.shape[1:] == (3, 32, 32)
-    assert len({image.numpy().tobytes() for part in parts for image in part.images}) > 1790, "no image in two splits"
+    assert len({image.numpy().tobytes() for part in parts for image in part.images}) > 1790, (
+        "no image in two splits"
+    )
     found = load_digits()
     known = torch.from_numpy(found.images).float().flatten(1)
     for part in parts:
-        small = torch.nn.functional.interpolate(part.images[:, :1].float(), 8, mode="area") / 255 * 16
+        small = (
+            torch.nn.functional.interpolate(part.images[:, :1].float(), 8, mode="area") / 255 * 16
+        )
         nearest = torch.cdist(small.flatten(1), known).argmin(1)
         assert torch.equal(part.labels, torch.from_numpy(found.target)[nearest])
 
@@ -96,7 +108,9 @@ def test_sample_photos_are_squares_of_the_size_asked_for():
     assert photos.images.shape == (5, 3, 40, 40)
     assert photos.images.dtype == torch.uint8
     temple = photos.images[photos.classes.index("temple")].float()
-    assert temple[2, :10].mean() > temple[0, :10].mean() > temple[0, 30:].mean(), "a blue bright sky above"
+    assert temple[2, :10].mean() > temple[0, :10].mean() > temple[0, 30:].mean(), (
+        "a blue bright sky above"
+    )
 
 
 def test_limits_are_nested():
@@ -118,7 +132,10 @@ def test_stray_images_and_folders_mix_nothing_up(tmp_path):
     for split in ("train", "test"):
         for name in ("a", "b"):
             for index in range(8):
-                write(tmp_path / "set" / split / name / f"{index}.png", (index, 0, 0 if split == "train" else 99))
+                write(
+                    tmp_path / "set" / split / name / f"{index}.png",
+                    (index, 0, 0 if split == "train" else 99),
+                )
     write(tmp_path / "set" / "logo.png", (9, 9, 9))
     write(tmp_path / "set" / "extra" / "a" / "1.png", (8, 8, 8))
     with pytest.warns(UserWarning, match="left out"):
@@ -176,7 +193,9 @@ def test_every_kind_of_picture_becomes_rgb(tmp_path):
     half.save(kinds / "clear.png")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        whole = torch.cat([load(str(kinds), split, size=16).images for split in ("train", "val", "test")])
+        whole = torch.cat(
+            [load(str(kinds), split, size=16).images for split in ("train", "val", "test")]
+        )
     assert whole.shape == (11, 3, 16, 16)
     assert (whole == 255).all(dim=(1, 2, 3)).any(), "what is transparent is white"
 
@@ -241,9 +260,16 @@ def make_broken(path):
         (path / f"{index}.jpg").write_bytes(b"no picture")
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (make_empty, "is empty"), (make_text, "is an image .first of 1: a.txt"), (make_truncated_zip, "not a zip"),
-    (make_single, "fewer than 3 images"), (make_broken, "none of the 3 images")])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (make_empty, "is empty"),
+        (make_text, "is an image .first of 1: a.txt"),
+        (make_truncated_zip, "not a zip"),
+        (make_single, "fewer than 3 images"),
+        (make_broken, "none of the 3 images"),
+    ],
+)
 def test_what_cannot_be_used_is_refused_in_one_line_and_left_untouched(tmp_path, make, message):
     path = tmp_path / "given"
     make(path)
@@ -254,9 +280,16 @@ def test_what_cannot_be_used_is_refused_in_one_line_and_left_untouched(tmp_path,
     assert before == sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"name": "cifar11"}, "unknown data set 'cifar11'; choose shapes"), ({"split": "dev"}, "unknown split"),
-    ({"split": "unlabeled"}, "stl10 only"), ({"limit": 0}, "at least 1"), ({"size": 2}, "between 8 and 512")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "cifar11"}, "unknown data set 'cifar11'; choose shapes"),
+        ({"split": "dev"}, "unknown split"),
+        ({"split": "unlabeled"}, "stl10 only"),
+        ({"limit": 0}, "at least 1"),
+        ({"size": 2}, "between 8 and 512"),
+    ],
+)
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         load(**arguments)

@@ -18,7 +18,9 @@ def state_bytes(module):
 def test_extracting_features_changes_nothing_in_the_encoder():
     encoder = build_encoder("tiny").train()
     before = state_bytes(encoder)
-    extract_features(encoder, torch.randint(0, 256, (70, 3, 32, 32), dtype=torch.uint8), batch_size=32)
+    extract_features(
+        encoder, torch.randint(0, 256, (70, 3, 32, 32), dtype=torch.uint8), batch_size=32
+    )
     assert state_bytes(encoder) == before, "BatchNorm statistics moved"
     assert encoder.training
     whole = nn.Sequential(encoder.eval(), nn.Identity())  # a new Sequential is in training mode
@@ -31,8 +33,12 @@ def test_features_do_not_depend_on_the_batch_and_bytes_are_scaled():
     encoder = build_encoder("tiny").eval()
     images = torch.randint(0, 256, (30, 3, 32, 32), dtype=torch.uint8)
     whole = extract_features(encoder, images, batch_size=30)
-    torch.testing.assert_close(extract_features(encoder, images, batch_size=7), whole, rtol=0.02, atol=0.02)
-    torch.testing.assert_close(extract_features(encoder, images.float() / 255, batch_size=30), whole)
+    torch.testing.assert_close(
+        extract_features(encoder, images, batch_size=7), whole, rtol=0.02, atol=0.02
+    )
+    torch.testing.assert_close(
+        extract_features(encoder, images.float() / 255, batch_size=30), whole
+    )
     assert whole.dtype == torch.float32
     assert torch.equal(extract_features(nn.Flatten(), images), (images.float() / 255).flatten(1))
 
@@ -48,8 +54,10 @@ def test_linear_probe_is_logistic_regression_chosen_on_validation():
     probe = linear_probe(train, val, test)
     scale = train[0].mean(0), train[0].std(0, unbiased=False)
     arrays = [((x - scale[0]) / scale[1]).numpy() for x, _ in (train, val, test)]
-    models = {c: LogisticRegression(C=c, max_iter=300, tol=1e-3).fit(arrays[0], train[1])
-              for c in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
+    models = {
+        c: LogisticRegression(C=c, max_iter=300, tol=1e-3).fit(arrays[0], train[1])
+        for c in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    }
     best = max(models, key=lambda c: models[c].score(arrays[1], val[1]))
     assert probe.strength == best
     assert probe.accuracy == pytest.approx(models[best].score(arrays[2], test[1]), abs=0.005)
@@ -76,7 +84,10 @@ def test_raw_pixels_and_a_random_encoder_are_near_chance_on_shapes():
     """The data set must leave something to learn: the issue's bar is 30%, chance is 10%."""
     train, test = load("shapes", "train"), load("shapes", "test")
     for encoder in (nn.Flatten(), build_encoder("tiny").eval()):
-        bank, asked = extract_features(encoder, train.images), extract_features(encoder, test.images)
+        bank, asked = (
+            extract_features(encoder, train.images),
+            extract_features(encoder, test.images),
+        )
         assert knn_accuracy(bank, train.labels, asked, test.labels) <= 0.30
 
 

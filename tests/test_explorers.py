@@ -1,4 +1,6 @@
-"""Every explorer without a browser: it follows its controls, computes what `helpers` computes, and takes any input."""
+"""Every explorer without a browser: it follows its controls, computes what `helpers` computes, and
+takes any input.
+"""
 
 import datetime
 import gc
@@ -46,17 +48,25 @@ def explorer(request):
 
 
 def test_every_control_says_what_it_is_and_moves_the_picture(explorer):
-    assert Image.open(io.BytesIO(explorer.image.value)).size == (SCALE * WIDTH, round(SCALE * explorer.height))
+    assert Image.open(io.BytesIO(explorer.image.value)).size == (
+        SCALE * WIDTH,
+        round(SCALE * explorer.height),
+    )
     for control in explorer.controls:
         if isinstance(control, ipywidgets.Checkbox):
-            control.value = True  # so that the sliders of what can be switched off have something to change
+            control.value = (
+                True  # so that the sliders of what can be switched off have something to change
+            )
     for control in explorer.controls:
         assert control.description.strip()
         if isinstance(control, ipywidgets.Button):
             move(explorer.controls[1], 5)  # something to start again from
         before = explorer.image.value, explorer.text
         if not isinstance(control, ipywidgets.FileUpload):
-            moved = (move(control, turn) and (explorer.image.value, explorer.text) != before for turn in range(12))
+            moved = (
+                move(control, turn) and (explorer.image.value, explorer.text) != before
+                for turn in range(12)
+            )
             kept = getattr(control, "value", None)
             assert any(moved), f"nothing follows {control.description!r}"
             if kept is not None:
@@ -89,7 +99,9 @@ def test_without_a_kernel_a_picture_and_its_text_are_left(explorer):
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.parametrize("kind", [MatrixExplorer, TwoViewsExplorer, TransformsExplorer, CircleExplorer])
+@pytest.mark.parametrize(
+    "kind", [MatrixExplorer, TwoViewsExplorer, TransformsExplorer, CircleExplorer]
+)
 def test_a_thousand_moves_leave_memory_as_it_was(kind):
     explorer, process = kind(), psutil.Process()
     for turn in range(100):
@@ -114,7 +126,13 @@ def test_running_a_cell_again_does_not_load_its_networks_again():
 
 def test_the_angle_is_the_cosine_and_the_length_does_not_matter():
     explorer = AngleExplorer()
-    for degrees, expected in ((0, "1.00"), (60, "0.50"), (90, "0.00"), (180, "−1.00"), (-120, "−0.50")):
+    for degrees, expected in (
+        (0, "1.00"),
+        (60, "0.50"),
+        (90, "0.00"),
+        (180, "−1.00"),
+        (-120, "−0.50"),
+    ):
         explorer.angle.value = degrees
         for length in (0.25, 2.0):
             explorer.length.value = length
@@ -155,7 +173,12 @@ def test_gradient_steps_bring_pairs_together_and_a_slider_moves_one_point():
 
 def test_the_matrix_shows_the_losses_of_helpers():
     explorer = MatrixExplorer()
-    for whose, epoch, n, tau in (("z", 0, 2, 0.5), ("h", 5, 16, 0.05), ("pixels", 15, 7, 2.0), ("z", 15, 16, 0.1)):
+    for whose, epoch, n, tau in (
+        ("z", 0, 2, 0.5),
+        ("h", 5, 16, 0.05),
+        ("pixels", 15, 7, 2.0),
+        ("z", 15, 16, 0.1),
+    ):
         explorer.whose.value, explorer.epoch.value, explorer.count.value = whose, epoch, n
         explorer.temperature.value = tau
         assert explorer.anchor.max == 2 * n
@@ -168,7 +191,9 @@ def test_the_matrix_shows_the_losses_of_helpers():
         _, _, anchor, partner, own, share, loss = drawn[-1]
         logits = cosine_similarity(embeddings) / tau
         kept = [k for k in range(2 * n) if k != anchor]
-        by_hand = -math.log(math.exp(logits[anchor, partner]) / sum(math.exp(logits[anchor, k]) for k in kept))
+        by_hand = -math.log(
+            math.exp(logits[anchor, partner]) / sum(math.exp(logits[anchor, k]) for k in kept)
+        )
         assert partner == (anchor + n) % (2 * n)
         assert own == pytest.approx(by_hand, abs=1e-4)
         assert loss == pytest.approx(nt_xent(embeddings, tau).item(), abs=1e-5)
@@ -199,12 +224,16 @@ def test_by_hand_agrees_with_nt_xent_to_a_millionth_wherever_it_goes():
         vectors = vectors_with(explorer.similarity)
         assert torch.allclose(cosine_similarity(vectors), explorer.similarity, atol=1e-6)
         assert explorer.numbers()["l"].mean().item() == pytest.approx(
-            nt_xent(vectors, explorer.temperature.value).item(), abs=1e-6)
+            nt_xent(vectors, explorer.temperature.value).item(), abs=1e-6
+        )
 
 
 def test_what_no_vectors_can_have_is_refused_kindly():
-    similarity = torch.tensor([[1, 0.9, 0.9, 0], [0.9, 1, 0.9, 0], [0.9, 0.9, 1, 0], [0, 0, 0, 1]], dtype=torch.float64)
-    assert nearest_possible(similarity, 0, 1, -1.0) == pytest.approx(2 * 0.9**2 - 1, abs=1e-6)  # both in c's plane
+    similarity = torch.tensor(
+        [[1, 0.9, 0.9, 0], [0.9, 1, 0.9, 0], [0.9, 0.9, 1, 0], [0, 0, 0, 1]], dtype=torch.float64
+    )
+    # both in c's plane
+    assert nearest_possible(similarity, 0, 1, -1.0) == pytest.approx(2 * 0.9**2 - 1, abs=1e-6)
     assert nearest_possible(similarity, 0, 1, 0.8) == 0.8
     explorer = ByHand()
     explorer.value.value = -1.0
@@ -237,7 +266,9 @@ def test_a_slider_changes_the_strength_of_the_views_and_not_the_draw():
     explorer.strength.value = 0.2
     _, weak = explorer.views()
     assert torch.equal(first["top"], weak["top"])
-    assert torch.allclose((first["brightness"] - 1) / 1.0, (weak["brightness"] - 1) / 0.2, atol=1e-4)
+    assert torch.allclose(
+        (first["brightness"] - 1) / 1.0, (weak["brightness"] - 1) / 0.2, atol=1e-4
+    )
     explorer.crop.value = explorer.flip.value = explorer.color.value = False
     assert "similarity 1.00" in explorer.text
     explorer.gray.value = True
@@ -252,12 +283,15 @@ def test_rotation_is_exact_at_quarter_turns():
         assert torch.equal(explorer.turned(), torch.rot90(explorer.picture, quarters, (2, 3)))
     explorer.angle.value = 5
     near = explorer.turned()
-    assert (near - explorer.picture).abs().mean() < (near - torch.rot90(explorer.picture, 1, (2, 3))).abs().mean()
+    assert (near - explorer.picture).abs().mean() < (
+        near - torch.rot90(explorer.picture, 1, (2, 3))
+    ).abs().mean()
 
 
 def test_jigsaw_tells_what_is_in_place():
     explorer = JigsawExplorer()
-    explorer.predict = lambda tiles: torch.eye(24)[[explorer.order.value - 1]] * 20  # a network that is always right
+    # a network that is always right
+    explorer.predict = lambda tiles: torch.eye(24)[[explorer.order.value - 1]] * 20
     explorer.order.value = 9
     assert "all four tiles are in place" in explorer.text
     explorer.predict = lambda tiles: torch.eye(24)[[0]] * 20
@@ -285,12 +319,15 @@ def test_any_picture_can_be_uploaded():
     exif[0x0112] = 6  # turned by a phone
     tall = Image.new("RGB", (40, 20), "black")
     tall.paste("white", (0, 0, 20, 20))
-    files = {"one pixel.png": file_of(Image.new("RGB", (1, 1), "red"), "png"),
-             "large.jpg": file_of(Image.new("RGB", (8000, 5000), "red"), "jpeg"),
-             "moving.gif": file_of(frames[0], "gif", save_all=True, append_images=frames[1:]),
-             "print.jpg": file_of(red.convert("CMYK"), "jpeg"), "phone.jpg": file_of(tall, "jpeg", exif=exif),
-             "deep.png": file_of(Image.fromarray(np.full((9, 9), 40000, np.uint16)), "png"),
-             "thin.png": file_of(Image.new("RGBA", (500, 1), (255, 0, 0, 128)), "png")}
+    files = {
+        "one pixel.png": file_of(Image.new("RGB", (1, 1), "red"), "png"),
+        "large.jpg": file_of(Image.new("RGB", (8000, 5000), "red"), "jpeg"),
+        "moving.gif": file_of(frames[0], "gif", save_all=True, append_images=frames[1:]),
+        "print.jpg": file_of(red.convert("CMYK"), "jpeg"),
+        "phone.jpg": file_of(tall, "jpeg", exif=exif),
+        "deep.png": file_of(Image.fromarray(np.full((9, 9), 40000, np.uint16)), "png"),
+        "thin.png": file_of(Image.new("RGBA", (500, 1), (255, 0, 0, 128)), "png"),
+    }
     for name, content in files.items():
         picker.add(name, content)
         assert picker.picture.shape == (3, 32, 32)
@@ -304,16 +341,30 @@ def test_any_picture_can_be_uploaded():
 def upload(explorer, *files: tuple[str, bytes]) -> None:
     """Do what the browser does when files are chosen; none when the choice is cancelled."""
     now = datetime.datetime.now(datetime.UTC)
-    explorer.photo.upload.set_trait("value", tuple(
-        {"name": name, "type": "", "size": len(content), "last_modified": now, "content": memoryview(content)}
-        for name, content in files))
+    explorer.photo.upload.set_trait(
+        "value",
+        tuple(
+            {
+                "name": name,
+                "type": "",
+                "size": len(content),
+                "last_modified": now,
+                "content": memoryview(content),
+            }
+            for name, content in files
+        ),
+    )
 
 
 def test_bad_and_cancelled_uploads_change_nothing_but_the_sentence():
     explorer = TransformsExplorer()
     chosen, text = explorer.photo.choice.value, explorer.text
-    for name, content in (("notes.txt", b"no picture"), ("cut.png", file_of(Image.new("RGB", (50, 50)), "png")[:60]),
-                          ("empty.jpg", b""), ("empty.jpg", b"")):
+    for name, content in (
+        ("notes.txt", b"no picture"),
+        ("cut.png", file_of(Image.new("RGB", (50, 50)), "png")[:60]),
+        ("empty.jpg", b""),
+        ("empty.jpg", b""),
+    ):
         upload(explorer, (name, content))
         assert explorer.text.startswith(f"'{name}' could not be read")
         assert explorer.photo.choice.value == chosen
@@ -349,8 +400,18 @@ def test_half_way_between_two_turns_both_are_right():
 @pytest.mark.slow
 def test_explorers_work_with_colabs_ipywidgets(tmp_path):
     """ipywidgets 7.7.1 beside the installed packages, in a process of its own."""
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path), "ipywidgets==7.7.1",
-           "ipython-genutils==0.2.0"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--target",
+        str(tmp_path),
+        "ipywidgets==7.7.1",
+        "ipython-genutils==0.2.0",
+    ]
     if subprocess.run(pip, capture_output=True).returncode:
         pytest.skip("the package index cannot be reached")
     program = """
@@ -368,7 +429,7 @@ for kind in EXPLORERS:
         for turn in range(3):
             before = explorer.image.value, explorer.text
             changed += move(control, turn) and (explorer.image.value, explorer.text) != before
-    assert changed > 2 * (len(explorer.controls) - 2), (kind, changed)  # an upload, or one that others switch off
+    assert changed > 2 * (len(explorer.controls) - 2), (kind, changed)
     if hasattr(explorer, "photo"):
         for turn in range(2):  # the second time the same file again
             upload = {"metadata": [{"name": "a.png"}], "data": [memoryview(png.getvalue())],
@@ -382,8 +443,12 @@ for kind in EXPLORERS:
 print("all moved")
 """
     path = os.pathsep.join([str(tmp_path), str(ROOT), str(ROOT / "tests")])
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": path})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
     assert done.stdout.strip() == "all moved", done.stderr[-2000:]
 
 
@@ -392,47 +457,78 @@ def test_neighbours_on_the_map_are_those_of_the_features():
     images, labels = explorer.images.images, explorer.images.labels
     assert labels.bincount().tolist() == [60] * 4
     explorer.index.value = 17
-    for space, features in (("pixels", (images.float() / 255).flatten(1)),
-                            ("h", extract_features(load_pretrained("shapes-six").encoder, images))):
+    for space, features in (
+        ("pixels", (images.float() / 255).flatten(1)),
+        ("h", extract_features(load_pretrained("shapes-six").encoder, images)),
+    ):
         vectors = (features - features.mean(dim=0)).numpy()
-        nearest = NearestNeighbors(n_neighbors=7, metric="cosine").fit(vectors).kneighbors(vectors[16:17])[1][0]
+        nearest = (
+            NearestNeighbors(n_neighbors=7, metric="cosine")
+            .fit(vectors)
+            .kneighbors(vectors[16:17])[1][0]
+        )
         assert explorer.neighbors(space) == [k for k in nearest if k != 16]
         same = sum(labels[k] == labels[16] for k in explorer.neighbors(space))
-        assert (f"{same} of its kind by h" if space == "h" else f"{same} by raw pixels") in explorer.text
+        assert (
+            f"{same} of its kind by h" if space == "h" else f"{same} by raw pixels"
+        ) in explorer.text
 
 
 def rows_of(accuracies):
-    return [{"option": option, "seed": str(seed), "accuracy": str(value), "seconds": seconds}
-            for option, (seconds, values) in accuracies.items() for seed, value in enumerate(values)]
+    return [
+        {"option": option, "seed": str(seed), "accuracy": str(value), "seconds": seconds}
+        for option, (seconds, values) in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
 
 
 def test_a_recommendation_compares_seed_by_seed_and_takes_the_quickest_of_equals():
     hard, easy = [0.50, 0.60, 0.70, 0.55, 0.65], [0.52, 0.62, 0.72, 0.57, 0.68]
-    assert recommend(rows_of({"1": ("9", easy), "3": ("1", hard)})) == ("1", ["1"]), "always 2 points better, or 3"
-    assert recommend(rows_of({"1": ("9", [0.9, 0.7, 0.8]), "3": ("1", [0.8, 0.6, 0.7])})) == ("3", ["1", "3"]), (
-        "the same difference three times, of a few test images, is no interval")
+    assert recommend(rows_of({"1": ("9", easy), "3": ("1", hard)})) == ("1", ["1"]), (
+        "always 2 points better, or 3"
+    )
+    assert recommend(rows_of({"1": ("9", [0.9, 0.7, 0.8]), "3": ("1", [0.8, 0.6, 0.7])})) == (
+        "3",
+        ["1", "3"],
+    ), "the same difference three times, of a few test images, is no interval"
     close = [0.53, 0.58, 0.73, 0.55, 0.66]  # better at times, worse at times
     assert recommend(rows_of({"1": ("9", easy), "3": ("1", close)})) == ("3", ["1", "3"])
     assert recommend(rows_of({"1": ("1", easy), "3": ("9", easy)})) == ("1", ["1", "3"])
-    assert recommend(rows_of({"2": ("1", easy), "3": ("1.9", easy)})) == ("3", ["2", "3"]), "as quick: the simpler one"
-    assert recommend(rows_of({"1": ("9", [0.7]), "3": ("1", [0.6])})) == ("3", ["1", "3"]), "one seed decides nothing"
+    assert recommend(rows_of({"2": ("1", easy), "3": ("1.9", easy)})) == ("3", ["2", "3"]), (
+        "as quick: the simpler one"
+    )
+    assert recommend(rows_of({"1": ("9", [0.7]), "3": ("1", [0.6])})) == ("3", ["1", "3"]), (
+        "one seed decides nothing"
+    )
     wild = [score + shift for score, shift in zip(hard, (0.2, -0.1, 0.2, -0.1, 0.05), strict=True)]
-    assert recommend(rows_of({"1": ("9", wild), "2": ("8", easy), "3": ("1", hard)})) == ("2", ["1", "2"]), (
-        "3 is not told apart from the wild best, but 2 is better than 3")
+    assert recommend(rows_of({"1": ("9", wild), "2": ("8", easy), "3": ("1", hard)})) == (
+        "2",
+        ["1", "2"],
+    ), "3 is not told apart from the wild best, but 2 is better than 3"
 
 
 def test_what_is_the_same_in_all_runs_has_no_interval_of_nothing(monkeypatch):
     explorer, written, write = OptionsExplorer(), [], Canvas.text
-    monkeypatch.setattr(Canvas, "text", lambda self, x, y, text, *rest, **more: (
-        written.append(str(text)), write(self, x, y, text, *rest, **more))[1])
+    monkeypatch.setattr(
+        Canvas,
+        "text",
+        lambda self, x, y, text, *rest, **more: (
+            written.append(str(text)),
+            write(self, x, y, text, *rest, **more),
+        )[1],
+    )
     explorer.labels.value = "all"  # embeddings of all images: logistic regression draws nothing
-    assert [text for text in written if "%" in text and "±" not in text and text[-2].isdigit() and "." in text]
+    assert [
+        text
+        for text in written
+        if "%" in text and "±" not in text and text[-2].isdigit() and "." in text
+    ]
     assert not [text for text in written if "± 0.0" in text]
 
 
 @pytest.mark.parametrize("make", EXPLORERS, ids=lambda make: make.__name__)
 def test_an_explorer_draws_from_a_generator_of_its_own(make):
-    """Else the numbers below it would be others in the first run of a notebook than in the second."""
+    """Else the numbers below it would differ between the first run of a notebook and the second."""
     if make is search_in_samples:
         pytest.skip("it is handed an encoder")
     shared.cache_clear()

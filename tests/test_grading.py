@@ -1,4 +1,6 @@
-"""A class of 30 made-up submissions, right, wrong and hostile: each costs its own row only, and all take minutes."""
+"""A class of 30 made-up submissions, right, wrong and hostile: each costs its own row only, and all
+take minutes.
+"""
 
 import csv
 import inspect
@@ -32,7 +34,8 @@ RIGHT = {
             logits = similarity_matrix(z.float()) / temperature
             logits = logits.masked_fill(torch.eye(len(z), dtype=torch.bool), -math.inf)
             return F.cross_entropy(logits, torch.arange(len(z)).roll(len(z) // 2))
-        """}
+        """,
+}
 NOT_MASKED = """
     def my_nt_xent(z, temperature):
         logits = similarity_matrix(z.float()) / temperature
@@ -41,8 +44,16 @@ NOT_MASKED = """
 
 
 def notebook(*cells: str) -> str:
-    made = [{"cell_type": "code", "source": textwrap.dedent(cell), "metadata": {}, "outputs": [],
-             "execution_count": None} for cell in cells]
+    made = [
+        {
+            "cell_type": "code",
+            "source": textwrap.dedent(cell),
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+        }
+        for cell in cells
+    ]
     return json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
 
 
@@ -52,7 +63,10 @@ def solved(**changes: str) -> str:
 
 def inside(line: str, then: str = "return 0") -> str:
     """A function that does something while it is checked."""
-    return f"def partner_of(k, N):\n    import os, shutil, socket, subprocess, sys, time\n    {line}\n    {then}\n"
+    return (
+        f"def partner_of(k, N):\n    import os, shutil, socket, subprocess, sys, time\n    "
+        f"{line}\n    {then}\n"
+    )
 
 
 def submissions(victim: Path, port: int) -> dict[str, str | bytes]:
@@ -60,21 +74,27 @@ def submissions(victim: Path, port: int) -> dict[str, str | bytes]:
     kept = str(victim / "kept.txt")
     hostile = {
         "saves_with_torch.ipynb": inside(f"import torch; torch.save(torch.ones(3), {kept!r})"),
-        "writes_by_descriptor.ipynb": inside(f"fd = os.open({str(victim)!r}, os.O_RDONLY); "
-                                             f"os.unlink('kept.txt', dir_fd=fd)"),
+        "writes_by_descriptor.ipynb": inside(
+            f"fd = os.open({str(victim)!r}, os.O_RDONLY); os.unlink('kept.txt', dir_fd=fd)"
+        ),
         "tears_down_the_wall.ipynb": inside(
-            f"import helpers.grading.confinement as c; c.CHANGING = c.FORBIDDEN = frozenset(); os.path.realpath = str; "
-            f"open({kept!r}, 'w').write('gone')"),
+            "import helpers.grading.confinement as c; c.CHANGING = c.FORBIDDEN = frozenset(); "
+            f"os.path.realpath = str; open({kept!r}, 'w').write('gone')"
+        ),
         "stuffs_the_pipe.ipynb": inside(
-            "import contextlib\n    for fd in range(3, 60):\n        with contextlib.suppress(OSError):\n"
-            "            os.write(fd, b'\\0\\0\\1\\0x')\n    time.sleep(60)"),
+            "import contextlib\n    for fd in range(3, 60):\n        with "
+            "contextlib.suppress(OSError):\n"
+            "            os.write(fd, b'\\0\\0\\1\\0x')\n    time.sleep(60)"
+        ),
         "digs_deep.ipynb": inside("[(os.mkdir('a'), os.chdir('a')) for _ in range(1500)]"),
         "raises_the_unreadable.ipynb": inside("raise ValueError(chr(0xd800))"),
         "loops.ipynb": inside("while True: pass"),
-        "loops_stubbornly.ipynb": "def partner_of(k, N):\n    while True:\n        try:\n            while True: pass\n"
-                                  "        except BaseException: pass\n",
-        "loops_at_import.ipynb": "class Endless(type):\n    def __new__(*a):\n        while True: pass\n"
-                                 "class partner_of(metaclass=Endless): pass\n",
+        "loops_stubbornly.ipynb": "def partner_of(k, N):\n    while True:\n        try:\n          "
+        "  while True: pass\n"
+        "        except BaseException: pass\n",
+        "loops_at_import.ipynb": "class Endless(type):\n    def __new__(*a):\n        while True: "
+        "pass\n"
+        "class partner_of(metaclass=Endless): pass\n",
         "eats_memory.ipynb": inside("x = [bytearray(2**28) for _ in range(64)]"),
         "eats_torch_memory.ipynb": inside("import torch; x = torch.ones(2**34)"),
         "deletes_files.ipynb": inside(f"shutil.rmtree({str(victim)!r})"),
@@ -87,27 +107,40 @@ def submissions(victim: Path, port: int) -> dict[str, str | bytes]:
         "runs_a_program.ipynb": inside(f"subprocess.run(['touch', {str(victim / 'new.txt')!r}])"),
         "calls_home.ipynb": inside(f"socket.create_connection(('127.0.0.1', {port}))"),
         "deep.ipynb": inside("f = lambda: f(); f()"),
-        "writes_much.ipynb": inside("open('here', 'wb').write(b'x' * 10**9)")}
-    files: dict[str, str | bytes] = {name: notebook(HEAD, RIGHT["similarity_matrix"], code, RIGHT["my_nt_xent"])
-                                     for name, code in hostile.items()}
+        "writes_much.ipynb": inside("open('here', 'wb').write(b'x' * 10**9)"),
+    }
+    files: dict[str, str | bytes] = {
+        name: notebook(HEAD, RIGHT["similarity_matrix"], code, RIGHT["my_nt_xent"])
+        for name, code in hostile.items()
+    }
     files |= {f"right_{k}.ipynb": solved() for k in range(4)}
     files |= {f"not_masked_{k}.ipynb": solved(my_nt_xent=NOT_MASKED) for k in range(3)}
     files |= {
-        "unsolved.ipynb": notebook(HEAD, *(f"{code.split(':')[0]}:\n    ..." for code in
-                                           (textwrap.dedent(code).strip() for code in RIGHT.values()))),
+        "unsolved.ipynb": notebook(
+            HEAD,
+            *(
+                f"{code.split(':')[0]}:\n    ..."
+                for code in (textwrap.dedent(code).strip() for code in RIGHT.values())
+            ),
+        ),
         "syntax_error.ipynb": solved(partner_of="def partner_of(k, N:\n    return k"),
-        "with_magics.ipynb": notebook("%matplotlib inline\n!pip install nothing\n" + HEAD, *RIGHT.values()),
+        "with_magics.ipynb": notebook(
+            "%matplotlib inline\n!pip install nothing\n" + HEAD, *RIGHT.values()
+        ),
         "essay.docx": b"PK\x03\x04 not a notebook",
         "broken.ipynb": b'{"cells": [{"cell_type": "code", "sou',
         "Zoë/=cmd calc!A1.ipynb": solved(),
         ".DS_Store": b"hidden",
-        "empty.ipynb": notebook("print('hello')")}
+        "empty.ipynb": notebook("print('hello')"),
+    }
     return files
 
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
-    """The rows of the class by the file's name, the seconds that it took, and the folder that some tried to spoil."""
+    """The rows of the class by the file's name, the seconds that it took, and the folder that some
+    tried to spoil.
+    """
     folder, victim = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("victim")
     (victim / "kept.txt").write_text("kept")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -138,17 +171,37 @@ def test_right_and_wrong_answers_get_their_points_and_names(graded):
     assert rows["not_masked_1.ipynb"]["nt_xent"] == "self-similarity is not masked"
     assert (rows["not_masked_1.ipynb"]["points"], rows["not_masked_1.ipynb"]["of"]) == (2, 4)
     assert rows["unsolved.ipynb"]["points"] == 0
-    assert {rows["unsolved.ipynb"][name] for name in ("nt_xent", "partner", "cosine_similarity", "nt_xent_loops")} == {
-        "not done"}
+    assert {
+        rows["unsolved.ipynb"][name]
+        for name in ("nt_xent", "partner", "cosine_similarity", "nt_xent_loops")
+    } == {"not done"}
     assert rows["syntax_error.ipynb"]["partner"] == "wrong: syntax error"
     assert rows["syntax_error.ipynb"]["points"] == 2
     assert rows["syntax_error.ipynb"]["problem"] == "1 cell with a syntax error"
 
 
-@pytest.mark.parametrize("name", ["loops", "eats_memory", "eats_torch_memory", "deletes_files", "deletes_a_file",
-                                  "overwrites_a_file", "kills_itself", "kills_its_parent", "runs_a_program",
-                                  "calls_home", "deep", "writes_much", "saves_with_torch", "writes_by_descriptor",
-                                  "tears_down_the_wall", "digs_deep", "raises_the_unreadable"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "loops",
+        "eats_memory",
+        "eats_torch_memory",
+        "deletes_files",
+        "deletes_a_file",
+        "overwrites_a_file",
+        "kills_itself",
+        "kills_its_parent",
+        "runs_a_program",
+        "calls_home",
+        "deep",
+        "writes_much",
+        "saves_with_torch",
+        "writes_by_descriptor",
+        "tears_down_the_wall",
+        "digs_deep",
+        "raises_the_unreadable",
+    ],
+)
 def test_what_is_forbidden_costs_that_exercise_only(graded, name):
     row = graded[0][f"{name}.ipynb"]
     assert row["partner"].startswith("wrong")
@@ -183,34 +236,60 @@ def test_nothing_outside_was_touched(graded):
 def test_what_is_no_notebook_is_told(graded):
     rows = graded[0]
     assert rows["essay.docx"]["problem"] == "no notebook, but a .docx file"
-    assert rows["broken.ipynb"]["problem"] == "no notebook that can be read: the file is broken, or cut off"
+    assert (
+        rows["broken.ipynb"]["problem"]
+        == "no notebook that can be read: the file is broken, or cut off"
+    )
     assert rows["empty.ipynb"]["problem"] == "none of the course's exercises is in it"
     assert ".DS_Store" not in rows
 
 
 def test_the_summary_counts_the_mistakes_of_the_class(graded):
-    summary = {(row["exercise"], row["outcome"]): row["submissions"] for row in summarize(list(graded[0].values()))}
+    summary = {
+        (row["exercise"], row["outcome"]): row["submissions"]
+        for row in summarize(list(graded[0].values()))
+    }
     assert summary["nt_xent", "self-similarity is not masked"] == 3
     assert summary["cosine_similarity", "passed"] >= 20
 
 
 HONEST = {
-    "constants in other cells": (HEAD, "NEG = -math.inf\nT: type = Tensor\nunused = open('/nowhere')",
-                                 RIGHT["similarity_matrix"], RIGHT["partner_of"],
-                                 RIGHT["my_nt_xent"].replace("-math.inf", "NEG").replace("(z,", "(z: T,")),
-    "a slow line beside the function": (HEAD, *list(RIGHT.values())[:2],
-                                        textwrap.dedent(RIGHT["my_nt_xent"]) + "\nimport time\nx = time.sleep(99)"),
-    "magics": ("import sys\nif 'google.colab' in sys.modules:\n    !pip install x\n%matplotlib inline\n" + HEAD,
-               *RIGHT.values(), "F.normalize?", "files = !ls", "# only a comment"),
+    "constants in other cells": (
+        HEAD,
+        "NEG = -math.inf\nT: type = Tensor\nunused = open('/nowhere')",
+        RIGHT["similarity_matrix"],
+        RIGHT["partner_of"],
+        RIGHT["my_nt_xent"].replace("-math.inf", "NEG").replace("(z,", "(z: T,"),
+    ),
+    "a slow line beside the function": (
+        HEAD,
+        *list(RIGHT.values())[:2],
+        textwrap.dedent(RIGHT["my_nt_xent"]) + "\nimport time\nx = time.sleep(99)",
+    ),
+    "magics": (
+        "import sys\nif 'google.colab' in sys.modules:\n    !pip install x\n%matplotlib inline\n"
+        + HEAD,
+        *RIGHT.values(),
+        "F.normalize?",
+        "files = !ls",
+        "# only a comment",
+    ),
     "a line that begins with a percent sign": (
-        HEAD, RIGHT["similarity_matrix"], RIGHT["my_nt_xent"],
-        "def partner_of(k, N):\n    return ((k + N)\n            % (2 * N))"),
-    "written otherwise": (HEAD, RIGHT["similarity_matrix"],
-                          "try:\n    import nothing\nexcept ImportError:\n    two = 2\n"
-                          "if True:\n    def partner_of(k, N):\n        return (k + N) % (two * N)",
-                          "import typing\nce = nn.CrossEntropyLoss()\nmy_nt_xent: typing.Callable = lambda z, t: ce(("
-                          "similarity_matrix(z.float()) / t).fill_diagonal_(-math.inf), torch.arange(len(z)).roll("
-                          "len(z) // 2))")}
+        HEAD,
+        RIGHT["similarity_matrix"],
+        RIGHT["my_nt_xent"],
+        "def partner_of(k, N):\n    return ((k + N)\n            % (2 * N))",
+    ),
+    "written otherwise": (
+        HEAD,
+        RIGHT["similarity_matrix"],
+        "try:\n    import nothing\nexcept ImportError:\n    two = 2\n"
+        "if True:\n    def partner_of(k, N):\n        return (k + N) % (two * N)",
+        "import typing\nce = nn.CrossEntropyLoss()\nmy_nt_xent: typing.Callable = lambda z, t: ce(("
+        "similarity_matrix(z.float()) / t).fill_diagonal_(-math.inf), torch.arange(len(z)).roll("
+        "len(z) // 2))",
+    ),
+}
 
 
 @pytest.mark.parametrize("way", HONEST)
@@ -224,10 +303,15 @@ def test_honest_work_gets_its_points_however_it_is_written(tmp_path, way, encodi
 @pytest.mark.parametrize("name", exercises())
 def test_every_exercise_can_be_graded(tmp_path, name):
     exercise = find(name)
-    given = ", ".join(p.name for p in inspect.signature(exercise.right).parameters.values()
-                      if p.default is inspect.Parameter.empty or p.name == "temperature")
-    code = (f"from helpers.checks import find\ndef {exercise.function}({given}):\n"
-            f"    return find({name!r}).right({given})\n")
+    given = ", ".join(
+        p.name
+        for p in inspect.signature(exercise.right).parameters.values()
+        if p.default is inspect.Parameter.empty or p.name == "temperature"
+    )
+    code = (
+        f"from helpers.checks import find\ndef {exercise.function}({given}):\n"
+        f"    return find({name!r}).right({given})\n"
+    )
     (tmp_path / "student.ipynb").write_text(notebook(code))
     row = grade(tmp_path, progress=False)[0]
     assert row[name] == "passed", row
@@ -251,8 +335,10 @@ def test_grade_on_the_command_line(tmp_path, capsys):
     assert main(asked) == 2
     assert "is there already; add --overwrite" in capsys.readouterr().err
     assert main([*asked, "--overwrite"]) == 0
-    for wrong, message in ((["grade", str(tmp_path / "nowhere")], "there is no folder"),
-                           ([*asked, "--overwrite", "--seconds", "0"], "more than 0 seconds")):
+    for wrong, message in (
+        (["grade", str(tmp_path / "nowhere")], "there is no folder"),
+        ([*asked, "--overwrite", "--seconds", "0"], "more than 0 seconds"),
+    ):
         assert main(wrong) == 2
         assert message in capsys.readouterr().err
     assert torch.get_num_threads() >= 1

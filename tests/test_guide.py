@@ -1,4 +1,6 @@
-"""The teacher's guide: its minutes are those of the notes, its parts exist, and the map leaves no slide out."""
+"""The teacher's guide: its minutes are those of the notes, its parts exist, and the map leaves no
+slide out.
+"""
 
 import re
 
@@ -18,14 +20,17 @@ def minutes(deck):
 
 def headings(notebook):
     """Return the headings of a notebook's source."""
-    source, = (PROJECT / "notebooks" / "source").glob(f"{notebook}_*.py")
+    (source,) = (PROJECT / "notebooks" / "source").glob(f"{notebook}_*.py")
     return re.findall(r"^# ##+ (.*)$", source.read_text(), re.MULTILINE)
 
 
 def plans():
     """Return each minute plan: its rows of (from, to, slides, notebook)."""
     tables = re.findall(r"\| from \| to \| slides \|.*?\n\|[-|]+\n(.*?)\n\n", GUIDE, re.DOTALL)
-    return [[[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()] for table in tables]
+    return [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+        for table in tables
+    ]
 
 
 @pytest.mark.parametrize("deck", DECKS.values(), ids=lambda deck: deck.stem)
@@ -43,7 +48,7 @@ def test_a_plan_has_no_gap_and_the_minutes_of_the_notes(plan):
         now, planned = int(end), 0
         lecture = re.search(r"lecture (\d)", slides)
         for first, last, told in re.findall(r"(\d+)-(\d+) \((\d+)\)", slides):
-            spent = sum(minutes(DECKS[int(lecture[1])])[int(first) - 1:int(last)])
+            spent = sum(minutes(DECKS[int(lecture[1])])[int(first) - 1 : int(last)])
             assert spent == int(told), slides
             planned += spent
         assert planned in (0, now - int(start)), slides
@@ -57,8 +62,12 @@ def test_a_plan_is_there_for_two_classes_and_a_workshop():
 def test_every_slide_is_on_the_map_and_leads_to_a_part():
     rows = re.findall(r"^\| (\d) \| (\d+)-(\d+) \| (\d\d) \| (.*) \|$", GUIDE, re.MULTILINE)
     for number, deck in DECKS.items():
-        covered = [slide for lecture, first, last, *_ in rows if int(lecture) == number
-                   for slide in range(int(first), int(last) + 1)]
+        covered = [
+            slide
+            for lecture, first, last, *_ in rows
+            if int(lecture) == number
+            for slide in range(int(first), int(last) + 1)
+        ]
         assert covered == list(range(1, len(minutes(deck)) + 1)), deck.stem
     for _, _, _, notebook, part in rows:
         assert part in headings(notebook), part
@@ -67,9 +76,15 @@ def test_every_slide_is_on_the_map_and_leads_to_a_part():
 def test_what_students_get_wrong_names_parts_that_exist():
     named = re.findall(r"(\d\d), part (\d+)", GUIDE) + re.findall(r"(\d\d), exercise (\d+)", GUIDE)
     for notebook, part in re.findall(r"(\d\d), part (\d+)", GUIDE):
-        assert any(heading.startswith(f"{part}. ") for heading in headings(notebook)), (notebook, part)
+        assert any(heading.startswith(f"{part}. ") for heading in headings(notebook)), (
+            notebook,
+            part,
+        )
     for notebook, exercise in re.findall(r"(\d\d), exercise (\d+)", GUIDE):
-        assert any(heading.startswith(f"Exercise {exercise} ") for heading in headings(notebook)), (notebook, exercise)
+        assert any(heading.startswith(f"Exercise {exercise} ") for heading in headings(notebook)), (
+            notebook,
+            exercise,
+        )
     assert len(named) > 10
 
 

@@ -1,4 +1,6 @@
-"""NT-Xent against the paper's loops, two other libraries, known values, and the table of classic mistakes."""
+"""NT-Xent against the paper's loops, two other libraries, known values, and the table of classic
+mistakes.
+"""
 
 import math
 import os
@@ -15,7 +17,9 @@ from helpers.losses import cosine_similarity, nt_xent, nt_xent_in_blocks, positi
 
 
 def paper_loops(z, temperature):
-    """Equation 1 and Algorithm 1, one pair at a time, with plain numbers; rows k and k + N are a pair."""
+    """Equation 1 and Algorithm 1, one pair at a time, with plain numbers; rows k and k + N are a
+    pair.
+    """
     z = z.double()
     count, total = len(z), 0.0
 
@@ -29,24 +33,30 @@ def paper_loops(z, temperature):
     return total / count
 
 
-@pytest.mark.parametrize("form", [nt_xent, nt_xent_in_blocks, lambda z, t: nt_xent_in_blocks(z, t, block_rows=3)])
+@pytest.mark.parametrize(
+    "form", [nt_xent, nt_xent_in_blocks, lambda z, t: nt_xent_in_blocks(z, t, block_rows=3)]
+)
 @pytest.mark.parametrize("images", [2, 3, 8])
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 2.0])
 def test_value_and_gradient_equal_the_papers_loops(form, images, temperature):
     z = torch.randn(2 * images, 5, dtype=torch.float64).float().requires_grad_()
     expected = paper_loops(z, temperature)
-    expected_gradient, = torch.autograd.grad(expected, z)
+    (expected_gradient,) = torch.autograd.grad(expected, z)
     value = form(z, temperature)
-    gradient, = torch.autograd.grad(value, z)
+    (gradient,) = torch.autograd.grad(value, z)
     torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(gradient, expected_gradient.float(), rtol=1e-4, atol=1e-6)
 
 
 def test_equals_lightly_and_pytorch_metric_learning():
     z = torch.randn(32, 16)
-    assert nt_xent(z, 0.3).item() == pytest.approx(LightlyLoss(temperature=0.3)(z[:16], z[16:]).item(), abs=1e-5)
+    assert nt_xent(z, 0.3).item() == pytest.approx(
+        LightlyLoss(temperature=0.3)(z[:16], z[16:]).item(), abs=1e-5
+    )
     labels = torch.arange(16).repeat(2)
-    assert nt_xent(z, 0.3).item() == pytest.approx(MetricLearningLoss(temperature=0.3)(z, labels).item(), abs=1e-5)
+    assert nt_xent(z, 0.3).item() == pytest.approx(
+        MetricLearningLoss(temperature=0.3)(z, labels).item(), abs=1e-5
+    )
 
 
 def test_known_values():
@@ -70,7 +80,9 @@ def test_scale_of_projections_does_not_matter_and_order_of_pairs_does_not_either
     z = torch.randn(20, 8)
     assert nt_xent(z * 17).item() == pytest.approx(nt_xent(z).item(), abs=1e-6)
     order = torch.randperm(10)
-    assert nt_xent(z[torch.cat([order, order + 10])]).item() == pytest.approx(nt_xent(z).item(), abs=1e-6)
+    assert nt_xent(z[torch.cat([order, order + 10])]).item() == pytest.approx(
+        nt_xent(z).item(), abs=1e-6
+    )
     assert nt_xent(z.roll(10, 0)).item() == pytest.approx(nt_xent(z).item(), abs=1e-6)
 
 
@@ -133,6 +145,11 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 nt_xent_in_blocks(z, 0.2).backward()
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
-                          env=os.environ | {"PYTHONPATH": "."})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": "."},
+    )
     assert float(done.stdout) < 1.0, "GiB"

@@ -24,13 +24,17 @@ def test_knn_equals_scikit_learn():
     features, labels = torch.randn(200, 8), torch.randint(0, 5, (200,))
     features += 1.5 * F.one_hot(labels, 8)
     asked = torch.randn(60, 8) + 1.5 * F.one_hot(torch.randint(0, 5, (60,)), 8)
-    reference = KNeighborsClassifier(7, metric="cosine", weights=lambda distance: np.exp((1 - distance) / 0.1))
+    reference = KNeighborsClassifier(
+        7, metric="cosine", weights=lambda distance: np.exp((1 - distance) / 0.1)
+    )
     expected = reference.fit(features.numpy(), labels.numpy()).predict(asked.numpy())
     assert (knn_predict(features, labels, asked, neighbors=7).numpy() == expected).all()
 
 
 def test_knn_with_fewer_images_than_neighbors():
-    assert knn_predict(torch.eye(3), torch.tensor([2, 0, 1]), torch.eye(3), neighbors=50).tolist() == [2, 0, 1]
+    assert knn_predict(
+        torch.eye(3), torch.tensor([2, 0, 1]), torch.eye(3), neighbors=50
+    ).tolist() == [2, 0, 1]
 
 
 def test_contrastive_rank():

@@ -30,8 +30,10 @@ def test_a_tiny_network_can_be_wider_deeper_and_finer():
     assert seen == [(1, 32, 4, 4), (1, 32, 4, 4), (1, 32, 8, 8)]
 
 
-@pytest.mark.parametrize(("name", "feature_dim", "parameters"), [
-    ("resnet18", 512, 11_689_512), ("resnet34", 512, 21_797_672), ("resnet50", 2048, 25_557_032)])
+@pytest.mark.parametrize(
+    ("name", "feature_dim", "parameters"),
+    [("resnet18", 512, 11_689_512), ("resnet34", 512, 21_797_672), ("resnet50", 2048, 25_557_032)],
+)
 def test_resnets_are_torchvisions_without_the_last_layer(name, feature_dim, parameters):
     encoder = build_encoder(name, 224)
     assert encoder.feature_dim == feature_dim
@@ -48,7 +50,9 @@ def test_resnet_keeps_the_resolution_of_small_images():
     assert seen == [32, 24]
 
 
-@pytest.mark.parametrize(("kind", "layers", "out_dim"), [("nonlinear", 5, 128), ("linear", 1, 128), ("none", 0, 64)])
+@pytest.mark.parametrize(
+    ("kind", "layers", "out_dim"), [("nonlinear", 5, 128), ("linear", 1, 128), ("none", 0, 64)]
+)
 def test_heads(kind, layers, out_dim):
     head = ProjectionHead(64, kind=kind)
     h = torch.rand(4, 64)

@@ -29,30 +29,48 @@ def read(path):
 @pytest.mark.parametrize("name", NAMES)
 def test_student_notebook_is_what_its_source_builds(name):
     built = nbformat.writes(build.build(build.NOTEBOOKS / "source" / f"{name}.py")) + "\n"
-    assert (build.NOTEBOOKS / f"{name}.ipynb").read_text() == built, "run: python notebooks/build.py"
+    assert (build.NOTEBOOKS / f"{name}.ipynb").read_text() == built, (
+        "run: python notebooks/build.py"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_solution_is_in_step_executed_and_clean(name):
     path = build.NOTEBOOKS / "solutions" / f"{name}.ipynb"
-    solution, expected = read(path), build.build(build.NOTEBOOKS / "source" / f"{name}.py", solution=True)
+    solution, expected = (
+        read(path),
+        build.build(build.NOTEBOOKS / "source" / f"{name}.py", solution=True),
+    )
     assert [cell.source for cell in solution.cells] == [cell.source for cell in expected.cells], (
-        "run: python notebooks/build.py --execute")
+        "run: python notebooks/build.py --execute"
+    )
     assert "widgets" not in solution.metadata
     code = [cell for cell in solution.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run from top to bottom"
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), (
+        "run from top to bottom"
+    )
     outputs = [output for cell in code for output in cell.outputs]
-    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
-    assert not re.search(r"/(home|root|tmp|work|Users)/", path.read_text()), "a path of the machine it ran on"
+    assert not [
+        output
+        for output in outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+    assert not re.search(r"/(home|root|tmp|work|Users)/", path.read_text()), (
+        "a path of the machine it ran on"
+    )
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert pictures
     assert sum(len(output.data["image/png"]) for output in pictures) * 3 / 4 < 1.5e6
-    assert all(output.metadata.get("image/png", {}).get("alt") for output in pictures), "a picture without alt text"
+    assert all(output.metadata.get("image/png", {}).get("alt") for output in pictures), (
+        "a picture without alt text"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_explorers_leave_a_picture_with_its_text_where_no_kernel_runs(name):
-    """In the notebook itself, as GitHub and nbviewer show it, and in a page that nbconvert makes of it."""
+    """In the notebook itself, as GitHub and nbviewer show it, and in a page that nbconvert makes of
+    it.
+    """
     solution = read(build.NOTEBOOKS / "solutions" / f"{name}.ipynb")
     page = nbconvert.HTMLExporter().from_notebook_node(solution)[0]
     for cell in solution.cells:
@@ -63,20 +81,31 @@ def test_explorers_leave_a_picture_with_its_text_where_no_kernel_runs(name):
             assert shown.metadata["image/png"]["alt"] == shown.data["text/plain"]
     # nbconvert drops alt texts; the sentence is part of an explorer's picture too.
     assert page.count('src="data:image/png;base64') == sum(
-        "image/png" in output.get("data", {}) for cell in solution.cells for output in cell.get("outputs", []))
+        "image/png" in output.get("data", {})
+        for cell in solution.cells
+        for output in cell.get("outputs", [])
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_exercises_are_those_that_are_checked(name):
-    """Two to four in each notebook from 01 to 06, each with a check that its solution passes, and a quiz at the end."""
+    """Two to four in each notebook from 01 to 06, each with a check that its solution passes, and a
+    quiz at the end.
+    """
     solution = read(build.NOTEBOOKS / "solutions" / f"{name}.ipynb")
     code = [cell for cell in solution.cells if cell.cell_type == "code"]
     checked = {}
     for cell in code:
-        for exercise, function in re.findall(r'^check\("(\w+)", (\w+)\)$', cell.source, re.MULTILINE):
+        for exercise, function in re.findall(
+            r'^check\("(\w+)", (\w+)\)$', cell.source, re.MULTILINE
+        ):
             checked[exercise] = function
             assert cell.outputs[-1].data["text/plain"].startswith("Right. Tried: "), exercise
-    expected = {exercise: find(exercise).function for exercise in exercises() if find(exercise).notebook == name[:2]}
+    expected = {
+        exercise: find(exercise).function
+        for exercise in exercises()
+        if find(exercise).notebook == name[:2]
+    }
     assert checked == expected
     if name[:2] not in ("00", "07"):  # the welcome, and the capstone
         assert 2 <= len(checked) <= 4
@@ -96,7 +125,9 @@ def test_cells_are_short_and_exercises_are_emptied(name):
     assert max(len(source.splitlines()) for source in code) <= 30
     text = json.dumps(student)
     assert "BEGIN SOLUTION" not in text
-    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in student.cells)
+    assert all(
+        not cell.get("outputs") and cell.get("execution_count") is None for cell in student.cells
+    )
     assert student.cells[1].source == build.setup(build.COURSE["address"], build.COURSE["tag"])
 
 
@@ -104,9 +135,16 @@ def test_cells_are_short_and_exercises_are_emptied(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_student_notebook_runs_unsolved_in_fast_mode(name):
     """From top to bottom, from its own folder, in a process of its own."""
-    student = build.execute(build.build(build.NOTEBOOKS / "source" / f"{name}.py", fast=True), seconds=300)
-    said = [output.data["text/plain"] for cell in student.cells if cell.cell_type == "code" for output in cell.outputs
-            if "text/plain" in output.get("data", {})]
+    student = build.execute(
+        build.build(build.NOTEBOOKS / "source" / f"{name}.py", fast=True), seconds=300
+    )
+    said = [
+        output.data["text/plain"]
+        for cell in student.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if "text/plain" in output.get("data", {})
+    ]
     exercises_there = sum("# your code here" in cell.source for cell in student.cells)
     assert sum(text.startswith("Not done yet") for text in said) == exercises_there
 
@@ -122,7 +160,10 @@ def test_the_set_up_is_one_import_or_two_lines_that_install_in_colab():
     assert build.setup("", "").startswith("import helpers")
     stamped = build.setup("https://github.com/ada/course", "v1.0")
     assert len(stamped.splitlines()) == 2
-    for place, ran in (("<google.colab._shell.Shell object>", 1), ("<ipykernel.zmqshell.ZMQInteractiveShell>", 0)):
+    for place, ran in (
+        ("<google.colab._shell.Shell object>", 1),
+        ("<ipykernel.zmqshell.ZMQInteractiveShell>", 0),
+    ):
         asked = []
 
         class Shell:
@@ -141,17 +182,28 @@ def test_an_address_is_stamped_into_readme_and_solutions_and_nothing_else(tmp_pa
     shutil.copy(ROOT / "README.md", tmp_path)
     monkeypatch.setattr(build, "NOTEBOOKS", tmp_path / "notebooks")
     build.stamp()
-    assert (tmp_path / "README.md").read_text() == (ROOT / "README.md").read_text(), "run: python notebooks/build.py"
+    assert (tmp_path / "README.md").read_text() == (ROOT / "README.md").read_text(), (
+        "run: python notebooks/build.py"
+    )
     for name in NAMES:
-        ours, theirs = (Path(place, "solutions", f"{name}.ipynb").read_text() for place in (
-            ROOT / "notebooks", tmp_path / "notebooks"))
+        ours, theirs = (
+            Path(place, "solutions", f"{name}.ipynb").read_text()
+            for place in (ROOT / "notebooks", tmp_path / "notebooks")
+        )
         assert ours == theirs, "run: python notebooks/build.py"
-    monkeypatch.setattr(build, "COURSE", {"address": "https://github.com/ada/course", "tag": "v1.0"})
+    monkeypatch.setattr(
+        build, "COURSE", {"address": "https://github.com/ada/course", "tag": "v1.0"}
+    )
     build.stamp()
-    assert "blob/v1.0/notebooks/03_similarity_and_nt_xent.ipynb" in (tmp_path / "README.md").read_text()
+    assert (
+        "blob/v1.0/notebooks/03_similarity_and_nt_xent.ipynb"
+        in (tmp_path / "README.md").read_text()
+    )
     for name in NAMES:
-        ours, theirs = (read(Path(place, "solutions", f"{name}.ipynb")) for place in (
-            ROOT / "notebooks", tmp_path / "notebooks"))
+        ours, theirs = (
+            read(Path(place, "solutions", f"{name}.ipynb"))
+            for place in (ROOT / "notebooks", tmp_path / "notebooks")
+        )
         assert theirs.cells[1].source == build.setup("https://github.com/ada/course", "v1.0")
         theirs.cells[1].source = ours.cells[1].source
         assert ours == theirs
@@ -162,4 +214,7 @@ def test_marks_for_the_tests_are_in_no_notebook():
         source = build.NOTEBOOKS / "source" / f"{name}.py"
         assert "# fast:" not in nbformat.writes(build.build(source))
         assert "# fast:" not in nbformat.writes(build.build(source, fast=True))
-    assert build.quick("if y:\n    x = 1\n    # fast: x = 2\nz = 3") == "if y:\n    x = 1\n    x = 2\nz = 3"
+    assert (
+        build.quick("if y:\n    x = 1\n    # fast: x = 2\nz = 3")
+        == "if y:\n    x = 1\n    x = 2\nz = 3"
+    )

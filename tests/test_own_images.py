@@ -1,4 +1,4 @@
-"""The capstone's parts: the clumsiest folder, labels by clicking, search, few labels, the report."""
+"""The capstone's parts: the clumsiest folder, labels by clicking, search, few labels, report."""
 
 import html.parser
 import json
@@ -43,7 +43,9 @@ def photo(seed, width=60, height=40):
 
 @pytest.fixture
 def clumsy(tmp_path):
-    """Mixed sizes and formats, nested, non-ASCII, hidden, copies, a broken one, and what is no image."""
+    """Mixed sizes and formats, nested, non-ASCII, hidden, copies, a broken one, and what is no
+    image.
+    """
     folder = tmp_path / "Ferien 2024 ☀"
     for kind, count in (("Möwen", 4), ("犬", 3)):
         (folder / kind / "tief" / "er").mkdir(parents=True)
@@ -53,7 +55,8 @@ def clumsy(tmp_path):
     photo(2).convert("L").save(folder / "犬" / "tief" / "er" / "grau.bmp")
     photo(3).convert("RGBA").save(folder / "犬" / "durchsichtig.webp")
     photo(4).save(folder / "lose.gif")
-    photo(20, 600, 400).save(folder / "犬" / "kopie.jpg", quality=70)  # of a picture that stands elsewhere, saved anew
+    # of a picture that stands elsewhere, saved anew
+    photo(20, 600, 400).save(folder / "犬" / "kopie.jpg", quality=70)
     photo(20, 60, 40).save(folder / "Möwen" / "orig.png")
     (folder / ".versteckt").mkdir()
     photo(5).save(folder / ".versteckt" / "x.png")
@@ -79,8 +82,15 @@ def test_the_clumsiest_folder_is_read(clumsy, as_zip):
     assert sum(counts) == 4 + 3 + 3 + 2 - 1  # kopie.jpg or orig.png is left out
     assert int((own.labels < 0).sum()) == 1
     notes = " ".join(own.notes)
-    for told in ("Copies of others", "kaputt.jpg", "export .heic as JPEG", "1 with .txt", "Outside the class folders",
-                 "kaputt.jpg (empty, or no picture)", f"{len(own)} images are few"):
+    for told in (
+        "Copies of others",
+        "kaputt.jpg",
+        "export .heic as JPEG",
+        "1 with .txt",
+        "Outside the class folders",
+        "kaputt.jpg (empty, or no picture)",
+        f"{len(own)} images are few",
+    ):
         assert told in notes, notes
     assert "versteckt" not in notes
     assert own.at(32).shape == (len(own), 3, 32, 32)
@@ -104,16 +114,23 @@ def test_of_copies_the_labelled_one_is_kept(tmp_path):
     assert "a copy of it.png" in " ".join(own.notes)
 
 
-@pytest.mark.parametrize(("path", "shown"), [
-    ("shell/image_0274.jpg", "image_0274.jpg"), ("a/b/Zoë.png", "Zoë.png"),
-    ("photos/a holiday at the seaside, day 1 of 14.jpg", "a holiday at…1 of 14.jpg")])
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("shell/image_0274.jpg", "image_0274.jpg"),
+        ("a/b/Zoë.png", "Zoë.png"),
+        ("photos/a holiday at the seaside, day 1 of 14.jpg", "a holiday at…1 of 14.jpg"),
+    ],
+)
 def test_a_photo_is_shown_by_its_files_name(path, shown):
     assert file_name(path) == shown
     assert len(file_name(path)) <= 24
 
 
 def test_split_folders_are_looked_through(tmp_path):
-    for k, (split, kind) in enumerate([("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")]):
+    for k, (split, kind) in enumerate(
+        [("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")]
+    ):
         (tmp_path / "p" / split / kind).mkdir(parents=True)
         photo(k).save(tmp_path / "p" / split / kind / "1.png")
     own = open_images(tmp_path / "p")
@@ -121,9 +138,15 @@ def test_split_folders_are_looked_through(tmp_path):
     assert [own.classes[k] for k in own.labels] == [name.split("/")[1] for name in own.names]
 
 
-@pytest.mark.parametrize(("files", "told"), [
-    ({}, "holds no images"), ({"a.txt": b"x"}, "1 with .txt"), ({"a.jpg": b"x"}, "none of the 1 images"),
-    (None, "there is no folder or zip")])
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({}, "holds no images"),
+        ({"a.txt": b"x"}, "1 with .txt"),
+        ({"a.jpg": b"x"}, "none of the 1 images"),
+        (None, "there is no folder or zip"),
+    ],
+)
 def test_what_cannot_be_used_is_told_and_the_samples_shown(tmp_path, files, told):
     folder = tmp_path / "photos"
     if files is not None:
@@ -152,7 +175,8 @@ def test_a_class_may_be_called_train(tmp_path):
     assert open_images(tmp_path).classes == ("bus", "car", "train")
     assert (open_images(tmp_path).labels >= 0).all()
     (tmp_path / "train" / "a").mkdir()
-    photo(3).save(tmp_path / "train" / "a" / "1.png")  # it holds a folder: so it is a split, and the rest of no class
+    # it holds a folder: so it is a split, and the rest of no class
+    photo(3).save(tmp_path / "train" / "a" / "1.png")
     (tmp_path / "train" / "b").mkdir()
     photo(4).save(tmp_path / "train" / "b" / "1.png")
     assert open_images(tmp_path).classes == ("a", "b")
@@ -181,8 +205,13 @@ def test_plain_pictures_that_differ_in_a_spot_are_no_copies():
 
 def test_copies_are_found_and_other_pictures_are_not():
     pictures = [photo(seed, 96, 96) for seed in range(40)]
-    saved = [picture.resize((48, 48)).resize((96, 96), Image.Resampling.BICUBIC) for picture in pictures[:5]]
-    images = torch.stack([torch.from_numpy(np.asarray(each).copy()).permute(2, 0, 1) for each in pictures + saved])
+    saved = [
+        picture.resize((48, 48)).resize((96, 96), Image.Resampling.BICUBIC)
+        for picture in pictures[:5]
+    ]
+    images = torch.stack(
+        [torch.from_numpy(np.asarray(each).copy()).permute(2, 0, 1) for each in pictures + saved]
+    )
     assert find_copies(images) == set(range(40, 45))
     assert not find_copies(sample_images().large)
 
@@ -191,7 +220,10 @@ def test_the_samples_are_balanced_and_the_same_each_time():
     own, again = sample_images(), sample_images()
     assert own.labels.bincount().tolist() == [40, 40, 60, 60, 60]
     assert torch.equal(own.large, again.large)
-    assert all(own.classes[label] == name.split("/")[0] for name, label in zip(own.names, own.labels, strict=True))
+    assert all(
+        own.classes[label] == name.split("/")[0]
+        for name, label in zip(own.names, own.labels, strict=True)
+    )
 
 
 def test_going_on_takes_the_time_that_is_given():
@@ -199,7 +231,9 @@ def test_going_on_takes_the_time_that_is_given():
     settings = go_on_settings(start, 500, seconds=90, rotate_p=0.5)
     assert settings.lr == start.lr
     assert settings.rotate_p == 0.5
-    assert go_on_settings(start, 1000, seconds=90).epochs == pytest.approx(settings.epochs / 2, abs=1)
+    assert go_on_settings(start, 1000, seconds=90).epochs == pytest.approx(
+        settings.epochs / 2, abs=1
+    )
     assert go_on_settings(start, 10**6).epochs == 1
     assert [go_on_settings(start, count).batch_size for count in (2, 7, 64, 500)] == [2, 4, 64, 128]
 
@@ -207,37 +241,61 @@ def test_going_on_takes_the_time_that_is_given():
 def few_images(per_class=6, classes=2):
     """Classes that brightness tells apart."""
     labels = torch.arange(per_class * classes) % classes
-    noise = torch.randint(0, 30, (len(labels), 3, 32, 32), generator=torch.Generator().manual_seed(0))
-    return ImageSet("few", (noise + 100 * labels[:, None, None, None]).byte(), labels, tuple("abcdef"[:classes]))
+    noise = torch.randint(
+        0, 30, (len(labels), 3, 32, 32), generator=torch.Generator().manual_seed(0)
+    )
+    return ImageSet(
+        "few", (noise + 100 * labels[:, None, None, None]).byte(), labels, tuple("abcdef"[:classes])
+    )
 
 
 def test_few_labels_are_dealt_anew_by_each_seed_and_never_tested_on(monkeypatch):
     dealt, whole = [], own_images.compare
-    monkeypatch.setattr(own_images, "compare", lambda encoder, *parts, **how: dealt.append(parts) or whole(
-        encoder, *parts, **how))
+    monkeypatch.setattr(
+        own_images,
+        "compare",
+        lambda encoder, *parts, **how: dealt.append(parts) or whole(encoder, *parts, **how),
+    )
     rows = compare_few(build_encoder("tiny").eval(), few_images(), seeds=2, tries=1, steps=5)
     assert len(rows) == 2 * 4
     for row in rows:
-        assert (int(row["train_images"]), int(row["val_images"]), int(row["test_images"])) == (4, 2, 6)
+        assert (int(row["train_images"]), int(row["val_images"]), int(row["test_images"])) == (
+            4,
+            2,
+            6,
+        )
     for parts in dealt:
         pictures = [{image.numpy().tobytes() for image in part.images} for part in parts]
         assert len(set.union(*pictures)) == sum(map(len, pictures)) == 12
     assert not torch.equal(dealt[0][2].images, dealt[1][2].images)
 
 
-@pytest.mark.parametrize(("count", "parts"), [(3, (1, 1, 1)), (5, (2, 1, 2)), (10, (4, 2, 4)), (40, (5, 5, 30))])
+@pytest.mark.parametrize(
+    ("count", "parts"), [(3, (1, 1, 1)), (5, (2, 1, 2)), (10, (4, 2, 4)), (40, (5, 5, 30))]
+)
 def test_how_many_learn_choose_and_test(monkeypatch, count, parts):
     seen = []
-    monkeypatch.setattr(own_images, "compare", lambda encoder, *dealt, **how: seen.append(
-        tuple(len(part) // 2 for part in dealt)) or [])
+    monkeypatch.setattr(
+        own_images,
+        "compare",
+        lambda encoder, *dealt, **how: seen.append(tuple(len(part) // 2 for part in dealt)) or [],
+    )
     compare_few(None, few_images(count), seeds=1)
     assert seen == [parts]
 
 
 def test_no_interval_of_few_test_images_leaves_0_to_100():
     """Three deals of 87.9 ± 19.9% reached 107.8%."""
-    rows = [{"option": "embed", "accuracy": value, "seconds": "0.5", "train_images": "9", "test_images": "33"}
-            for value in ("0.7879", "0.9091", "0.9394")]
+    rows = [
+        {
+            "option": "embed",
+            "accuracy": value,
+            "seconds": "0.5",
+            "train_images": "9",
+            "test_images": "33",
+        }
+        for value in ("0.7879", "0.9091", "0.9394")
+    ]
     assert few_table(rows).splitlines()[-1] == "| embed | 9 | 33 | 87.9% (73% to 95%) | 0.5 |"
     rows = [row | {"accuracy": "1.0"} for row in rows]
     assert "100.0% (90% to 100%)" in few_table(rows)
@@ -254,7 +312,12 @@ def test_too_few_labels_are_told(labels):
 @pytest.fixture
 def own():
     images = few_images(10)
-    return OwnImages("few", [f"{k}.png" for k in range(20)], images.images.repeat(1, 1, 3, 3), torch.full((20,), -1))
+    return OwnImages(
+        "few",
+        [f"{k}.png" for k in range(20)],
+        images.images.repeat(1, 1, 3, 3),
+        torch.full((20,), -1),
+    )
 
 
 def test_clicks_give_labels_that_last(own, tmp_path):
@@ -318,7 +381,9 @@ def test_a_name_that_stays_keeps_its_labels(pets):
 
 def test_one_name_gone_and_one_come_is_a_renaming_that_is_said(pets):
     pets.names.value = "cat, dog, sunflower"
-    pets.names.value = "sunflower, dog, rose"  # by its place, cat would become sunflower, and sunflower rose
+    pets.names.value = (
+        "sunflower, dog, rose"  # by its place, cat would become sunflower, and sunflower rose
+    )
     assert names_of(pets) == ["rose", "dog"] * 10
     assert "cat is called rose now: 10 labels follow. Undo takes it back." in pets.text
     assert pets.current.value == "rose"
@@ -385,7 +450,9 @@ def test_the_file_keeps_the_labels_before_the_last_change(pets):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_clicks_renamings_and_undos_lose_a_label(own, tmp_path, seed):
-    """Any changes are taken back one by one by as many undos, and the file always holds what is seen."""
+    """Any changes are taken back one by one by as many undos, and the file always holds what is
+    seen.
+    """
     draw = random.Random(seed)
     own.labels, own.classes = torch.arange(20) % 3 - 1, ("cat", "dog")
     board = LabelBoard(own, tmp_path / "labels.json")
@@ -403,9 +470,13 @@ def test_no_clicks_renamings_and_undos_lose_a_label(own, tmp_path, seed):
         elif move == "undo":
             press(board.undo)
         else:
-            board.names.value = ", ".join(draw.sample(["cat", "dog", "bird", "fish", "A", "B"], draw.randint(1, 4)))
+            board.names.value = ", ".join(
+                draw.sample(["cat", "dog", "bird", "fish", "A", "B"], draw.randint(1, 4))
+            )
             for choice in board.question.values():
-                choice.value = draw.choice([value for _, value in choice.options if value is not None])
+                choice.value = draw.choice(
+                    [value for _, value in choice.options if value is not None]
+                )
             press(board.apply) if board.question else None
             for name, label in zip(own.names, names_of(board), strict=True):
                 if labels[name] in board.classes and labels[name] in old:
@@ -434,11 +505,15 @@ def test_what_cannot_be_kept_is_told(own):
 def test_labels_of_another_folder_do_not_count(own, tmp_path):
     board = LabelBoard(own, tmp_path / "labels.json")
     board.click(0)
-    other = OwnImages("other", [f"x/{k}.png" for k in range(20)], own.large, torch.arange(20) % 3, ("p", "q", "r"))
+    other = OwnImages(
+        "other", [f"x/{k}.png" for k in range(20)], own.large, torch.arange(20) % 3, ("p", "q", "r")
+    )
     assert set(LabelBoard(other, tmp_path / "other" / "labels.json").labels().tolist()) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("kept", ["", "[]", '{"classes": 3}', '{"labels": {"0.png": "x"}, "classes": ["x"]}', "{"])
+@pytest.mark.parametrize(
+    "kept", ["", "[]", '{"classes": 3}', '{"labels": {"0.png": "x"}, "classes": ["x"]}', "{"]
+)
 def test_a_file_of_labels_that_is_broken_loses_nothing_else(own, tmp_path, kept):
     (tmp_path / "labels.json").write_text(kept)
     board = LabelBoard(own, tmp_path / "labels.json")
@@ -523,14 +598,27 @@ class Page(html.parser.HTMLParser):
 
 
 def test_a_report_needs_nothing_else_and_shows_markup_as_text(tmp_path):
-    path = write_report(tmp_path / "new" / "r.html", "On <b>", {
-        "Text & table": ["a < b", "| x | y |\n|---|---|\n| 1 | <script> |\n| 2 | é |"],
-        "Picture": [Picture(b"png", 'a "star"')]})
+    path = write_report(
+        tmp_path / "new" / "r.html",
+        "On <b>",
+        {
+            "Text & table": ["a < b", "| x | y |\n|---|---|\n| 1 | <script> |\n| 2 | é |"],
+            "Picture": [Picture(b"png", 'a "star"')],
+        },
+    )
     page = Page()
     page.feed(path.read_text("utf-8"))
-    assert not [tag for tag, attributes in page.tags if tag in ("script", "link", "b") or "href" in attributes]
+    assert not [
+        tag
+        for tag, attributes in page.tags
+        if tag in ("script", "link", "b") or "href" in attributes
+    ]
     assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"] == ['a "star"']
-    assert all(attributes["src"].startswith("data:image/png;base64,") for tag, attributes in page.tags if tag == "img")
+    assert all(
+        attributes["src"].startswith("data:image/png;base64,")
+        for tag, attributes in page.tags
+        if tag == "img"
+    )
     assert "a < b" in page.said
     assert "<script>" in page.said
     assert [tag for tag, _ in page.tags].count("tr") == 3

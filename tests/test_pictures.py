@@ -1,4 +1,4 @@
-"""Figures and the live monitor: they draw what they are given, without pyplot, and carry alt text."""
+"""Figures and the live monitor: they draw what they are given, and carry alt text."""
 
 import io
 import warnings
@@ -14,12 +14,21 @@ from helpers.widgets.monitor import TrainingMonitor
 from helpers.widgets.picture import picture
 
 HISTORY = [{"step": 0, "epoch": 0.0, "seconds": 0.0, "knn": 0.1}] + [
-    {"step": step, "loss": 5 - step / 10, "top1": step / 40, "spread": 0.9, "knn": 0.2 if step % 10 == 0 else None}
-    for step in range(1, 31)]
+    {
+        "step": step,
+        "loss": 5 - step / 10,
+        "top1": step / 40,
+        "spread": 0.9,
+        "knn": 0.2 if step % 10 == 0 else None,
+    }
+    for step in range(1, 31)
+]
 
 
 def test_curves_show_every_value_and_the_levels():
-    fig = draw_training_curves(HISTORY, chance_loss=5.5, floor_loss=0.1, total_steps=30, knn_chance=0.1)
+    fig = draw_training_curves(
+        HISTORY, chance_loss=5.5, floor_loss=0.1, total_steps=30, knn_chance=0.1
+    )
     loss, pairs, spread, knn = fig.axes
     assert list(loss.lines[0].get_ydata()) == [row["loss"] for row in HISTORY[1:]]
     assert [line.get_ydata()[0] for line in loss.lines[1:]] == [5.5, 0.1]
@@ -33,7 +42,9 @@ def test_a_run_of_one_row_and_one_that_diverged_can_be_drawn():
         warnings.simplefilter("error")  # of a layout that collapsed
         draw_training_curves([], 5.5, 0.1, 30, 0.1).savefig(io.BytesIO())
     draw_training_curves(HISTORY[:1], 5.5, 0.1, 30, 0.1)
-    draw_training_curves([*HISTORY, {"step": 31, "loss": float("nan"), "top1": 0.0, "spread": 0.0}], 5.5, 0.1, 31)
+    draw_training_curves(
+        [*HISTORY, {"step": 31, "loss": float("nan"), "top1": 0.0, "spread": 0.0}], 5.5, 0.1, 31
+    )
     draw_clinic({"healthy": HISTORY, "A": HISTORY[:1]}, 5.5, 0.1)
 
 
@@ -57,7 +68,9 @@ def test_a_picture_needs_an_alt_text():
 
 
 def test_the_live_monitor_redraws_at_most_so_often_and_at_the_end():
-    monitor = TrainingMonitor(Settings(batch_size=10, epochs=3.0), images=100, classes=10, every=1000)
+    monitor = TrainingMonitor(
+        Settings(batch_size=10, epochs=3.0), images=100, classes=10, every=1000
+    )
     assert monitor.total_steps == 30
     empty = monitor.image.value
     assert Image.open(io.BytesIO(empty)).width > 800
@@ -71,19 +84,32 @@ def test_the_live_monitor_redraws_at_most_so_often_and_at_the_end():
 
 
 def overlaps(box, other):
-    return min(box.x1, other.x1) > max(box.x0, other.x0) + 1 and min(box.y1, other.y1) > max(box.y0, other.y0) + 1
+    return (
+        min(box.x1, other.x1) > max(box.x0, other.x0) + 1
+        and min(box.y1, other.y1) > max(box.y0, other.y0) + 1
+    )
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 8, 20, 100])
 @pytest.mark.parametrize("high", [False, True])
 def test_the_numbers_of_the_monitor_cover_neither_ticks_nor_titles(rows, high):
     """In the first steps most of all, when everyone looks."""
-    history = [{"step": 1 + 11 * k, "loss": 6.0 - 0.02 * k, "top1": 0.95 if high else 0.21,
-                "spread": 0.99 if high else 0.4, "knn": 0.97 if high else 0.2} for k in range(rows)]
-    fig = draw_training_curves(history, chance_loss=5.5, floor_loss=2.0, total_steps=1155, knn_chance=0.1)
+    history = [
+        {
+            "step": 1 + 11 * k,
+            "loss": 6.0 - 0.02 * k,
+            "top1": 0.95 if high else 0.21,
+            "spread": 0.99 if high else 0.4,
+            "knn": 0.97 if high else 0.2,
+        }
+        for k in range(rows)
+    ]
+    fig = draw_training_curves(
+        history, chance_loss=5.5, floor_loss=2.0, total_steps=1155, knn_chance=0.1
+    )
     fig.draw_without_rendering()
     for ax in fig.axes:
-        number, = (text for text in ax.texts if isinstance(text, Annotation))
+        (number,) = (text for text in ax.texts if isinstance(text, Annotation))
         box = number.get_window_extent()
         titles = [text for text in (ax.title, ax._left_title) if text.get_text()]
         for text in [*ax.get_yticklabels(), *ax.get_xticklabels(), *titles]:

@@ -1,4 +1,6 @@
-"""Self-prediction: each task against a slow version of itself, training, and the networks that ship."""
+"""Self-prediction: each task against a slow version of itself, training, and the networks that
+ship.
+"""
 
 import itertools
 
@@ -28,17 +30,23 @@ def test_masking_hides_the_patches_with_the_lowest_scores():
     for n, hidden in enumerate((0, 2, 4)):
         lowest = sorted(range(4), key=lambda k: scores[n, k])[:hidden]
         for k, (row, column) in enumerate(itertools.product((0, 4), (0, 4))):
-            patch = masked[n, :, row:row + 4, column:column + 4]
-            expected = torch.full_like(patch, 0.5) if k in lowest else images[n, :, row:row + 4, column:column + 4]
+            patch = masked[n, :, row : row + 4, column : column + 4]
+            expected = (
+                torch.full_like(patch, 0.5)
+                if k in lowest
+                else images[n, :, row : row + 4, column : column + 4]
+            )
             assert torch.equal(patch, expected)
-            assert mask[n, 0, row:row + 4, column:column + 4].all() == (k in lowest)
+            assert mask[n, 0, row : row + 4, column : column + 4].all() == (k in lowest)
 
 
 def test_more_hidden_hides_the_same_patches_and_more():
     images, scores = torch.rand(1, 3, 32, 32), torch.rand(1, 64)
     masks = [mask_patches(images, 4, torch.tensor([share]), scores)[1] for share in (0.2, 0.5, 0.9)]
     assert all((more | less).equal(more) for less, more in itertools.pairwise(masks))
-    assert [mask.float().mean().item() for mask in masks] == pytest.approx([13 / 64, 32 / 64, 58 / 64])
+    assert [mask.float().mean().item() for mask in masks] == pytest.approx(
+        [13 / 64, 32 / 64, 58 / 64]
+    )
 
 
 def test_masking_refuses_patches_that_do_not_fit():
@@ -55,7 +63,7 @@ def test_tiles_are_cut_from_their_quarters():
     assert tiles.shape == (2, 4, 3, 12, 12)
     for n, k in itertools.product(range(2), range(4)):
         y, x = 16 * (k // 2) + int(top[n, k]), 16 * (k % 2) + int(left[n, k])
-        assert torch.equal(tiles[n, k], images[n, :, y:y + 12, x:x + 12])
+        assert torch.equal(tiles[n, k], images[n, :, y : y + 12, x : x + 12])
 
 
 def test_answers_come_with_the_question():
@@ -112,7 +120,9 @@ def test_an_unknown_task_and_a_changed_file_are_named(tmp_path, monkeypatch):
         PretextNet("inpainting")
     monkeypatch.setattr("helpers.artifacts.CHECKPOINTS", tmp_path)
     (tmp_path / "index.json").write_text("{}")
-    (tmp_path / "pretext-masked.safetensors").write_bytes((CHECKPOINTS / "pretext-masked.safetensors").read_bytes())
+    (tmp_path / "pretext-masked.safetensors").write_bytes(
+        (CHECKPOINTS / "pretext-masked.safetensors").read_bytes()
+    )
     with pytest.raises(ValueError, match="not the file that ships"):
         load_pretext("masked")
     with pytest.raises(ValueError, match="holds no pretext network"):
@@ -126,12 +136,23 @@ def test_shipped_networks_know_something_of_photos_that_they_never_saw():
     with torch.inference_mode():
         for task in ("masked", "denoising"):
             inputs, target, weight = make_task(task, batch, generator)
-            plain = inputs if task == "denoising" else target.mean((2, 3), keepdim=True).expand_as(target)
-            assert task_loss(load_pretext(task).net(inputs), target, weight) < 0.7 * task_loss(plain, target, weight)
+            plain = (
+                inputs
+                if task == "denoising"
+                else target.mean((2, 3), keepdim=True).expand_as(target)
+            )
+            assert task_loss(load_pretext(task).net(inputs), target, weight) < 0.7 * task_loss(
+                plain, target, weight
+            )
         gray, target, weight = make_task("colorization", photos)
-        assert task_loss(load_pretext("colorization").net(gray), target, weight) < task_loss(gray, target, weight)
+        assert task_loss(load_pretext("colorization").net(gray), target, weight) < task_loss(
+            gray, target, weight
+        )
         upright = photos[:3]  # temple, roof, lake: nobody knows how a flower stands
-        answers = [load_pretext("rotation").net(torch.rot90(upright, k, (2, 3))).argmax(1) == k for k in range(4)]
+        answers = [
+            load_pretext("rotation").net(torch.rot90(upright, k, (2, 3))).argmax(1) == k
+            for k in range(4)
+        ]
         assert torch.stack(answers).float().mean() > 0.6
         inputs, answer, _ = make_task("jigsaw", batch, generator)
         assert (load_pretext("jigsaw").net(inputs).argmax(1) == answer).float().mean() > 0.25

@@ -1,4 +1,6 @@
-"""Tables of results: means and intervals as SciPy computes them, and kind words for a table that is not there."""
+"""Tables of results: means and intervals as SciPy computes them, and kind words for a table that is
+not there.
+"""
 
 import re
 from itertools import product
@@ -17,7 +19,9 @@ from helpers.widgets.options import TARGETS, target_rows
 
 
 def test_means_and_intervals_are_scipys():
-    rows = [{"who": "a", "acc": str(value)} for value in (0.5, 0.6, 0.7)] + [{"who": "b", "acc": "0.25"}]
+    rows = [{"who": "a", "acc": str(value)} for value in (0.5, 0.6, 0.7)] + [
+        {"who": "b", "acc": "0.25"}
+    ]
     table = results_table(rows, {"who": "learned by"}, {"acc": "kNN"}).splitlines()
     low, high = stats.t.interval(0.95, 2, 0.6, stats.sem([0.5, 0.6, 0.7]))
     assert table[0] == "| learned by | kNN | seeds |"
@@ -26,19 +30,30 @@ def test_means_and_intervals_are_scipys():
 
 
 def test_a_single_run_has_an_interval_over_its_test_images():
-    table = results_table([{"who": "b", "acc": "0.25", "test_images": "400"}], {"who": "x"}, {"acc": "kNN"})
+    table = results_table(
+        [{"who": "b", "acc": "0.25", "test_images": "400"}], {"who": "x"}, {"acc": "kNN"}
+    )
     low, high = stats.binomtest(100, 400).proportion_ci(method="wilson")
     assert f"| b | 25.0% ({100 * low:.1f} to {100 * high:.1f}) | 1 |" in table
-    alike = results_table([{"who": "b", "acc": "0.25", "test_images": "400"}] * 5, {"who": "x"}, {"acc": "kNN"})
-    assert f"| b | 25.0% ({100 * low:.1f} to {100 * high:.1f}) | 5 |" in alike, "± 0.0 would claim certainty"
+    alike = results_table(
+        [{"who": "b", "acc": "0.25", "test_images": "400"}] * 5, {"who": "x"}, {"acc": "kNN"}
+    )
+    assert f"| b | 25.0% ({100 * low:.1f} to {100 * high:.1f}) | 5 |" in alike, (
+        "± 0.0 would claim certainty"
+    )
 
 
 def test_costs_are_means_and_tables_are_read_as_they_were_written(tmp_path):
-    rows = [{"who": "a", "acc": 0.5, "seconds": 1.0}, {"who": "a", "acc": 0.7, "seconds": 2.0, "note": "x,y τ"}]
+    rows = [
+        {"who": "a", "acc": 0.5, "seconds": 1.0},
+        {"who": "a", "acc": 0.7, "seconds": 2.0, "note": "x,y τ"},
+    ]
     write_results(tmp_path / "t.csv", rows)
     kept = read_results(tmp_path / "t.csv")
     assert [row["note"] for row in kept] == ["", "x,y τ"]
-    assert "| a | 60.0% ± 127.1% | 1.5 | 2 |" in results_table(kept, {"who": "who"}, {"acc": "acc"}, {"seconds": "s"})
+    assert "| a | 60.0% ± 127.1% | 1.5 | 2 |" in results_table(
+        kept, {"who": "who"}, {"acc": "acc"}, {"seconds": "s"}
+    )
 
 
 def test_a_zero_counts():
@@ -51,16 +66,24 @@ def test_a_missing_table_names_those_that_exist():
         read_results("nothing")
 
 
-@pytest.mark.parametrize(("name", "by", "scores"), [
-    ("pretext", ("data", "condition"), ("knn", "probe")),
-    ("shortcut", ("condition",), ("knn", "probe")),
-    ("what_must_stay", ("data", "question", "transforms"), ("knn", "probe")),
-    ("batchnorm_bug", ("labels", "encoder_mode"), ("accuracy",)),
-    *((f"transfer_{target}", ("labels", "option"), ("accuracy", "val_accuracy")) for target in TARGETS.values()),
-])
+@pytest.mark.parametrize(
+    ("name", "by", "scores"),
+    [
+        ("pretext", ("data", "condition"), ("knn", "probe")),
+        ("shortcut", ("condition",), ("knn", "probe")),
+        ("what_must_stay", ("data", "question", "transforms"), ("knn", "probe")),
+        ("batchnorm_bug", ("labels", "encoder_mode"), ("accuracy",)),
+        *(
+            (f"transfer_{target}", ("labels", "option"), ("accuracy", "val_accuracy"))
+            for target in TARGETS.values()
+        ),
+    ],
+)
 def test_shipped_tables_hold_accuracies_of_different_seeds(name, by, scores):
     rows = read_results(name)
-    assert len({tuple(row[key] for key in (*by, "seed")) for row in rows}) == len(rows), "the same run twice"
+    assert len({tuple(row[key] for key in (*by, "seed")) for row in rows}) == len(rows), (
+        "the same run twice"
+    )
     assert all(0 <= float(row[score]) <= 1 for row in rows for score in scores)
 
 
@@ -69,55 +92,101 @@ def test_transfer_was_compared_by_one_protocol(target):
     rows = read_results(f"transfer_{target}")
     for labels in {row["labels"] for row in rows}:
         group = [row for row in rows if row["labels"] == labels]
-        assert {(row["option"], row["seed"]) for row in group} == set(product(OPTIONS, "01234")), "5 seeds for each"
-        by_seed = {row["seed"]: {(r["train_images"], r["val_images"], r["tried"]) for r in group
-                                 if r["seed"] == row["seed"]} for row in group}
-        assert all(len(found) == 1 for found in by_seed.values()), "an option had more images or more tries"
+        assert {(row["option"], row["seed"]) for row in group} == set(product(OPTIONS, "01234")), (
+            "5 seeds for each"
+        )
+        by_seed = {
+            row["seed"]: {
+                (r["train_images"], r["val_images"], r["tried"])
+                for r in group
+                if r["seed"] == row["seed"]
+            }
+            for row in group
+        }
+        assert all(len(found) == 1 for found in by_seed.values()), (
+            "an option had more images or more tries"
+        )
     for row in rows:
         assert (row["before"] == row["after"]) == (row["option"] in FROZEN), "frozen means frozen"
     assert len({(row["images"], row["search"], row["test_images"]) for row in rows}) == 1
-    shipped = {fingerprint(load_pretrained(name).encoder) for name in {row["encoder"] for row in rows}}
+    shipped = {
+        fingerprint(load_pretrained(name).encoder) for name in {row["encoder"] for row in rows}
+    }
     assert {row["encoder_fingerprint"] for row in rows} == shipped, "of the encoder that ships"
-    quiet = {(row["labels"], row["option"]): row["seconds"] for row in read_results("transfer_costs")
-             if row["target"] == target}
+    quiet = {
+        (row["labels"], row["option"]): row["seconds"]
+        for row in read_results("transfer_costs")
+        if row["target"] == target
+    }
     title = next(title for title, name in TARGETS.items() if name == target)
     assert {(row["labels"], row["option"]): row["seconds"] for row in target_rows(title)} == quiet
-    costs = {(row["labels"], row["option"], row["choice"]) for row in read_results("transfer_costs")
-             if row["target"] == target}
-    assert costs == {(row["labels"], row["option"], row["choice"]) for row in rows if row["seed"] == "0"}
+    costs = {
+        (row["labels"], row["option"], row["choice"])
+        for row in read_results("transfer_costs")
+        if row["target"] == target
+    }
+    assert costs == {
+        (row["labels"], row["option"], row["choice"]) for row in rows if row["seed"] == "0"
+    }
 
 
 def ahead(target, labels, better, other):
-    """Return the difference of two options, seed by seed: its mean, and half the width of its interval."""
-    scores = [mean_of(target_rows(target), "accuracy", labels=labels, option=option) for option in (better, other)]
+    """Return the difference of two options, seed by seed: its mean, and half the width of its
+    interval.
+    """
+    scores = [
+        mean_of(target_rows(target), "accuracy", labels=labels, option=option)
+        for option in (better, other)
+    ]
     return mean_interval(list(minus(*scores).values()))
 
 
 def test_what_notebook_05_says_of_few_and_of_many_labels_is_in_the_tables():
     text = prose("05")
-    assert "on Flowers-17 training from scratch catches up with the frozen encoder sooner than on CIFAR-10" in text
+    assert (
+        "on Flowers-17 training from scratch catches up with the frozen encoder sooner than on "
+        "CIFAR-10" in text
+    )
     for frozen in ("2", "3"):
         assert ahead("Flowers-17", "20", frozen, "scratch")[0] < 0
-        assert all(mean > width for number in ("10", "50", "100")
-                   for mean, width in [ahead("CIFAR-10", number, frozen, "scratch")])
-    assert ("on Flowers-17 training all layers is clearly better than training the last ones, however many labels "
-            "there are, and than embedding with 20") in text
-    clearly = {(number, frozen) for number in ("5", "10", "20", "50") for frozen in ("2", "3")
-               for mean, width in [ahead("Flowers-17", number, "1", frozen)] if mean > width}
+        assert all(
+            mean > width
+            for number in ("10", "50", "100")
+            for mean, width in [ahead("CIFAR-10", number, frozen, "scratch")]
+        )
+    assert (
+        "on Flowers-17 training all layers is clearly better than training the last ones, however "
+        "many labels there are, and than embedding with 20"
+    ) in text
+    clearly = {
+        (number, frozen)
+        for number in ("5", "10", "20", "50")
+        for frozen in ("2", "3")
+        for mean, width in [ahead("Flowers-17", number, "1", frozen)]
+        if mean > width
+    }
     assert clearly == {("5", "2"), ("10", "2"), ("20", "2"), ("50", "2"), ("20", "3")}
 
 
 def test_what_notebook_05_says_of_the_supervised_twin_is_in_the_table():
     of = {(row["target"], row["pretraining"]): row for row in read_results("encoders")}
     assert "At home the twin is far ahead" in prose("05")
-    gap = {target: float(of[target, "supervised"]["probe"]) - float(of[target, "SimCLR"]["probe"])
-           for target in ("cifar10", "flowers17")}
+    gap = {
+        target: float(of[target, "supervised"]["probe"]) - float(of[target, "SimCLR"]["probe"])
+        for target in ("cifar10", "flowers17")
+    }
     assert gap["cifar10"] > 0.1
     assert "SimCLR's encoder does better by the probe" in prose("05")
     assert gap["flowers17"] < 0
-    assert "on the four shapes of part 1 both are near the top, by kNN above the encoder of six shapes" in prose("05")
+    assert (
+        "on the four shapes of part 1 both are near the top, by kNN above the encoder of six shapes"
+        in prose("05")
+    )
     found = re.search(r"h = f\(image\): kNN ([\d.]+)%", printed("05"))
-    assert all(100 * float(of["shapes", name]["knn"]) > float(found[1]) for name in ("SimCLR", "supervised"))
+    assert all(
+        100 * float(of["shapes", name]["knn"]) > float(found[1])
+        for name in ("SimCLR", "supervised")
+    )
 
 
 def test_what_notebook_01_says_of_painting_and_jigsaw_is_in_the_table():
@@ -126,12 +195,22 @@ def test_what_notebook_01_says_of_painting_and_jigsaw_is_in_the_table():
         return sum(scores.values()) / len(scores)
 
     photos = "CIFAR-10 (JPEG)"
+
     def ahead_of_random(task, by):
         rows = read_results("pretext")
-        return mean_interval(list(minus(mean_of(rows, by, data="shapes", condition=task),
-                                        mean_of(rows, by, data="shapes", condition="random encoder")).values()))
+        return mean_interval(
+            list(
+                minus(
+                    mean_of(rows, by, data="shapes", condition=task),
+                    mean_of(rows, by, data="shapes", condition="random encoder"),
+                ).values()
+            )
+        )
 
-    assert "masked prediction and denoising, are a few points ahead of an untrained network" in prose("01")
+    assert (
+        "masked prediction and denoising, are a few points ahead of an untrained network"
+        in prose("01")
+    )
     assert "Colorization is so by kNN only; by the probe, three seeds cannot tell" in prose("01")
     for task in ("masked", "denoising", "colorization"):
         for by in ("knn", "probe"):
@@ -141,16 +220,22 @@ def test_what_notebook_01_says_of_painting_and_jigsaw_is_in_the_table():
         assert mean("shapes", task, "knn") < mean("shapes", "raw pixels", "knn")
     assert "Jigsaw is a puzzle of its own: third on shapes" in prose("01")
     trained = [*TASKS, "SimCLR"]
-    assert all(sorted(trained, key=lambda task: -mean("shapes", task, by))[2] == "jigsaw" for by in ("knn", "probe"))
-    assert ("on photos its neighbours are no better than an untrained network's, though a linear probe reads a little "
-            "more") in prose("01")
+    assert all(
+        sorted(trained, key=lambda task: -mean("shapes", task, by))[2] == "jigsaw"
+        for by in ("knn", "probe")
+    )
+    assert (
+        "on photos its neighbours are no better than an untrained network's, though a linear "
+        "probe reads a little more"
+    ) in prose("01")
     assert mean(photos, "jigsaw", "knn") <= mean(photos, "random encoder", "knn")
     assert mean(photos, "jigsaw", "probe") > mean(photos, "random encoder", "probe")
 
 
 def test_only_the_bug_moves_the_encoder():
     assert {row["before"] for row in read_results("batchnorm_bug")} == {
-        fingerprint(load_pretrained("shapes-six").encoder)}
+        fingerprint(load_pretrained("shapes-six").encoder)
+    }
     for row in read_results("batchnorm_bug"):
         assert (row["before"] == row["after"]) == (row["encoder_mode"] == "eval")
 
@@ -160,10 +245,20 @@ def test_both_families_had_the_same_budget():
     for data in {row["data"] for row in trained}:
         group = [row for row in trained if row["data"] == data]
         assert {row["condition"] for row in group} == {*TASKS, "SimCLR"}
-        assert len({(row["steps"], row["batch"], row["images_encoded"], row["crop_min"]) for row in group}) == 1
+        assert (
+            len(
+                {
+                    (row["steps"], row["batch"], row["images_encoded"], row["crop_min"])
+                    for row in group
+                }
+            )
+            == 1
+        )
 
 
-@pytest.mark.parametrize("name", ["shapes-tiny", "shapes-six", "cifar10-tiny", "cifar10-supervised"])
+@pytest.mark.parametrize(
+    "name", ["shapes-tiny", "shapes-six", "cifar10-tiny", "cifar10-supervised"]
+)
 def test_a_shipped_encoder_says_how_it_was_made_and_what_it_reached(name):
     card = load_pretrained(name).card
     assert card["command"] == f"python data/make.py {name}"

@@ -33,16 +33,24 @@ def test_form_of_what_is_returned(size, textured):
 
 
 def test_pictures_are_what_they_were_when_the_shipped_encoder_was_trained():
-    """Means of a few pictures, kept here by hand: a change of the renderer makes shipped weights and tables stale."""
+    """Means of a few pictures, kept here by hand: a change of the renderer makes shipped weights
+    and tables stale.
+    """
     images, labels, _ = render_shapes(200, 32, seed=0)
     assert labels[:8].tolist() == [6, 0, 5, 4, 7, 4, 3, 5]
-    assert images[:4].mean(axis=(1, 2, 3)) == pytest.approx([148.312, 69.705, 165.436, 98.686], abs=0.1)
+    assert images[:4].mean(axis=(1, 2, 3)) == pytest.approx(
+        [148.312, 69.705, 165.436, 98.686], abs=0.1
+    )
     textured, _, _ = render_shapes(4, 32, seed=0, textured=True)
-    assert textured.mean(axis=(1, 2, 3)) == pytest.approx([110.806, 95.441, 113.578, 113.613], abs=0.1)
+    assert textured.mean(axis=(1, 2, 3)) == pytest.approx(
+        [110.806, 95.441, 113.578, 113.613], abs=0.1
+    )
 
 
 def test_factors_say_where_the_shape_is():
-    """The pixels that change when a picture is drawn with other hue lie around (x, y), within the size."""
+    """The pixels that change when a picture is drawn with other hue lie around (x, y), within the
+    size.
+    """
     images, labels, factors = render_shapes(300, 64, seed=1)
     disc = np.flatnonzero(labels == CLASSES.index("disc"))
     for k in disc[:10]:
@@ -57,7 +65,9 @@ def test_factors_say_where_the_shape_is():
 
 
 def test_a_shape_has_the_same_outline_at_every_size():
-    """A picture of 128 px, averaged down to 32, is close to the picture of 32 px: antialiasing is right."""
+    """A picture of 128 px, averaged down to 32, is close to the picture of 32 px: antialiasing is
+    right.
+    """
     small, _, _ = render_shapes(60, 32, seed=2)
     large, _, _ = render_shapes(60, 128, seed=2)
     averaged = large.reshape(60, 3, 32, 4, 32, 4).mean(axis=(3, 5))

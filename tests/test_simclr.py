@@ -1,4 +1,6 @@
-"""Training: it learns, repeats bit for bit, survives kills, shares batches between processes, and refuses nonsense."""
+"""Training: it learns, repeats bit for bit, survives kills, shares batches between processes, and
+refuses nonsense.
+"""
 
 import json
 import math
@@ -32,8 +34,11 @@ def images():
 
 
 def weights(result):
-    return {f"{part}.{name}": value for part in ("encoder", "head")
-            for name, value in getattr(result, part).state_dict().items()}
+    return {
+        f"{part}.{name}": value
+        for part in ("encoder", "head")
+        for name, value in getattr(result, part).state_dict().items()
+    }
 
 
 def assert_same_weights(one, other):
@@ -48,11 +53,17 @@ def run(images, settings=QUICK, **options):
 
 
 def test_a_short_run_lowers_the_loss_and_logs_what_to_watch(images):
-    result = run(images, Settings(batch_size=32, epochs=12, crop_min=0.4), val=load("shapes", "val", limit=200))
+    result = run(
+        images,
+        Settings(batch_size=32, epochs=12, crop_min=0.4),
+        val=load("shapes", "val", limit=200),
+    )
     rows = [row for row in result.history if row.get("loss") is not None]
     assert rows[-1]["loss"] < rows[0]["loss"] - 0.5
     assert rows[-1]["step"] == 60
-    assert all(0 <= row["top1"] <= 1 <= row["mean_rank"] <= 63 and 0 <= row["spread"] <= 1 for row in rows)
+    assert all(
+        0 <= row["top1"] <= 1 <= row["mean_rank"] <= 63 and 0 <= row["spread"] <= 1 for row in rows
+    )
     measured = [row["knn"] for row in result.history if row.get("knn") is not None]
     assert len(measured) == 9, "at the start, and eight times on the way"
     assert not result.encoder.training
@@ -63,7 +74,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(images):
     one = run(images)
     assert_same_weights(one, run(images))
     other = run(images, Settings(batch_size=32, epochs=2, warmup_epochs=0.2, crop_min=0.4, seed=1))
-    assert not torch.equal(weights(one)["head.layers.0.weight"], weights(other)["head.layers.0.weight"])
+    assert not torch.equal(
+        weights(one)["head.layers.0.weight"], weights(other)["head.layers.0.weight"]
+    )
 
 
 def test_labels_are_never_learned_from(images):
@@ -78,10 +91,14 @@ def test_an_epoch_is_every_image_once_and_views_come_in_pairs(images):
     rows = torch.cat([module.batch_rows(step) for step in range(module.steps_per_epoch)])
     assert rows.sort().values.tolist() == list(range(160))
     assert not torch.equal(module.batch_rows(0), module.batch_rows(module.steps_per_epoch))
-    still = SimCLR(Settings(batch_size=32, crop_min=1, flip_p=0, color_p=0, gray_p=0), images.images)
+    still = SimCLR(
+        Settings(batch_size=32, crop_min=1, flip_p=0, color_p=0, gray_p=0), images.images
+    )
     views = still.two_views(3)
     assert views.shape == (64, 3, 32, 32)
-    assert (views[:32] - views[32:]).abs().mean() < 0.2 * (views[:32] - views[32:].roll(1, 0)).abs().mean()
+    assert (views[:32] - views[32:]).abs().mean() < 0.2 * (
+        views[:32] - views[32:].roll(1, 0)
+    ).abs().mean()
 
 
 def test_schedule_warms_up_and_falls_to_zero(images):
@@ -145,15 +162,22 @@ def test_a_stopped_run_is_usable_and_resumes_to_the_same_bits(images, tmp_path):
     assert not resumed.interrupted
     assert_same_weights(whole, resumed)
     kept = len(stopped.history)
-    assert resumed.history[:kept] == stopped.history, "it started again instead of going on: the times differ"
-    drop_time = [[{k: v for k, v in row.items() if k != "seconds"} for row in r.history] for r in (whole, resumed)]
+    assert resumed.history[:kept] == stopped.history, (
+        "it started again instead of going on: the times differ"
+    )
+    drop_time = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in r.history]
+        for r in (whole, resumed)
+    ]
     assert drop_time[0] == drop_time[1]
     assert (tmp_path / "run" / "metrics.csv").read_text().count("\n") == 11
 
 
 @pytest.mark.parametrize("epochs", [2, 90])  # every step a row, and every fourth
 def test_a_stopped_run_is_told_as_it_was(images, tmp_path, epochs):
-    """Its last row is its last step with a kNN accuracy, the monitor saw it, and a resumed run has the usual rows."""
+    """Its last row is its last step with a kNN accuracy, the monitor saw it, and a resumed run has
+    the usual rows.
+    """
     settings = Settings(batch_size=32, epochs=epochs, warmup_epochs=0.2, crop_min=0.4)
     val = load("shapes", "val", limit=100)
     seen, taken = [], []
@@ -164,8 +188,14 @@ def test_a_stopped_run_is_told_as_it_was(images, tmp_path, epochs):
             os.kill(os.getpid(), signal.SIGINT)
         return nt_xent(z, temperature)
 
-    stopped = run(images, settings, val=val, out=tmp_path / "run", loss=loss,
-                  monitor=lambda history, ended: seen.append((history[-1], ended)))
+    stopped = run(
+        images,
+        settings,
+        val=val,
+        out=tmp_path / "run",
+        loss=loss,
+        monitor=lambda history, ended: seen.append((history[-1], ended)),
+    )
     last = stopped.history[-1]
     assert stopped.interrupted
     assert last["step"] == 6
@@ -173,12 +203,15 @@ def test_a_stopped_run_is_told_as_it_was(images, tmp_path, epochs):
     assert seen[-1] == (last, True)
     assert [ended for _, ended in seen].count(True) == 1
     assert f"stopped after {last['epoch']:.1f} of {epochs} epochs" in stopped.summary()
-    assert (tmp_path / "run" / "metrics.csv").read_text().splitlines()[-1].split(",")[0] == str(last["step"])
+    assert (tmp_path / "run" / "metrics.csv").read_text().splitlines()[-1].split(",")[0] == str(
+        last["step"]
+    )
     if epochs == 2:
         whole = run(images, settings, val=val)
         resumed = run(images, settings, val=val, out=tmp_path / "run", resume=True)
         assert [(row["step"], row.get("knn")) for row in whole.history] == [
-            (row["step"], row.get("knn")) for row in resumed.history]
+            (row["step"], row.get("knn")) for row in resumed.history
+        ]
         assert "stopped" not in resumed.summary()
 
 
@@ -187,8 +220,23 @@ def test_resuming_a_finished_run_changes_nothing(images, tmp_path):
     assert_same_weights(one, run(images, out=tmp_path / "run", resume=True))
 
 
-TRAIN = [sys.executable, "-m", "helpers", "train", "--preset", "smoke", "--limit", "640", "--epochs", "6",
-         "--no-progress", "--device", "cpu", "--keep-seconds", "0"]
+TRAIN = [
+    sys.executable,
+    "-m",
+    "helpers",
+    "train",
+    "--preset",
+    "smoke",
+    "--limit",
+    "640",
+    "--epochs",
+    "6",
+    "--no-progress",
+    "--device",
+    "cpu",
+    "--keep-seconds",
+    "0",
+]
 
 
 @pytest.mark.slow
@@ -203,11 +251,15 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
     process.wait()
     kept = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert 0 < kept["global_step"] < 120
-    subprocess.run([*TRAIN, "--out", str(tmp_path / "run"), "--resume"], check=True, capture_output=True)
+    subprocess.run(
+        [*TRAIN, "--out", str(tmp_path / "run"), "--resume"], check=True, capture_output=True
+    )
     whole, resumed = load_pretrained(tmp_path / "whole"), load_pretrained(tmp_path / "run")
     assert_same_weights(whole, resumed)
     before = kept["callbacks"]["Recorder"]["history"]
-    assert resumed.history[:len(before)] == before, "it started again instead of going on: the times differ"
+    assert resumed.history[: len(before)] == before, (
+        "it started again instead of going on: the times differ"
+    )
 
 
 def gradients(model, views, loss):
@@ -219,15 +271,19 @@ def gradients(model, views, loss):
 def network():
     torch.manual_seed(0)
     encoder = build_encoder("tiny", 16)
-    # BatchNorm in eval mode: its batch statistics are shared by SyncBatchNorm, which torch has for GPUs only.
+    # BatchNorm in eval mode: its batch statistics are shared by SyncBatchNorm, which torch has for
+    # GPUs only.
     return torch.nn.Sequential(encoder, ProjectionHead(encoder.feature_dim)).eval()
 
 
 def one_of_two_processes(rank, port, folder):
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     views = torch.load(f"{folder}/views.pt", weights_only=True)
-    half = views.view(2, 2, 4, 3, 16, 16)[:, rank].reshape(8, 3, 16, 16)  # this rank's images, both views
-    found = gradients(DistributedDataParallel(network()), half, lambda z: nt_xent_across_ranks(z, 0.2))
+    # this rank's images, both views
+    half = views.view(2, 2, 4, 3, 16, 16)[:, rank].reshape(8, 3, 16, 16)
+    found = gradients(
+        DistributedDataParallel(network()), half, lambda z: nt_xent_across_ranks(z, 0.2)
+    )
     torch.save(found, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -248,7 +304,9 @@ def test_two_processes_with_half_the_batch_give_the_gradients_of_one(tmp_path):
 
 @pytest.mark.slow
 def test_two_devices_from_the_command_line(tmp_path):
-    done = subprocess.run([*TRAIN, "--out", str(tmp_path / "run"), "--devices", "2"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*TRAIN, "--out", str(tmp_path / "run"), "--devices", "2"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "run" / "encoder.safetensors").exists()
     assert done.stdout.count("trained in") == 1, "one process speaks"
@@ -260,22 +318,37 @@ def test_saved_weights_come_back(images, tmp_path):
     result.save(tmp_path / "half.safetensors", half=True)
     loaded = load_pretrained(tmp_path / "full.safetensors")
     assert_same_weights(result, loaded)
-    assert (loaded.settings, loaded.history, loaded.card) == (result.settings, result.history, result.card)
+    assert (loaded.settings, loaded.history, loaded.card) == (
+        result.settings,
+        result.history,
+        result.card,
+    )
     half = weights(load_pretrained(tmp_path / "half.safetensors"))
-    assert all(torch.allclose(half[name].float(), value.float(), atol=1e-2) for name, value in weights(result).items())
-    assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * (tmp_path / "full.safetensors").stat().st_size
+    assert all(
+        torch.allclose(half[name].float(), value.float(), atol=1e-2)
+        for name, value in weights(result).items()
+    )
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * (
+        tmp_path / "full.safetensors"
+    ).stat().st_size
 
 
 def test_snapshots_show_the_run_at_its_epochs_and_leave_it_as_it_is(images, tmp_path):
     whole = run(images, out=tmp_path / "run", snapshots=(0, 1))
     assert_same_weights(whole, run(images))
-    first, untrained = (load_pretrained(tmp_path / "run" / f"epoch-{epoch}.safetensors") for epoch in (1, 0))
+    first, untrained = (
+        load_pretrained(tmp_path / "run" / f"epoch-{epoch}.safetensors") for epoch in (1, 0)
+    )
     assert_same_weights(untrained, SimCLR(QUICK, images.images))
     assert first.card["epoch"] == 1
     assert first.history[-1]["epoch"] <= 1
     last = {name: value for name, value in weights(whole).items() if value.is_floating_point()}
-    assert all(not torch.equal(value, weights(net)[name]) for net in (first, untrained)
-               for name, value in last.items() if value.ndim > 1)
+    assert all(
+        not torch.equal(value, weights(net)[name])
+        for net in (first, untrained)
+        for name, value in last.items()
+        if value.ndim > 1
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"out": "run"}])
@@ -294,13 +367,23 @@ def test_a_run_can_start_from_weights(images):
         run(images, Settings(batch_size=32, epochs=1, encoder="resnet18"), start=first)
 
 
-@pytest.mark.parametrize(("wrong", "message"), [
-    ({"batch_size": 1}, "no negatives"), ({"temperature": 0}, "temperature must be above 0"),
-    ({"temperature": math.nan}, "temperature must be above 0"), ({"lr": -1}, "lr must be above 0"),
-    ({"epochs": 0}, "epochs must be above 0"), ({"encoder": "vgg"}, "unknown encoder 'vgg'"),
-    ({"head": "deep"}, "unknown head"), ({"warmup_epochs": math.nan}, "warmup_epochs must be 0 or more"),
-    ({"optimizer": "adam"}, "choose adamw"), ({"crop_min": 0}, "crop_area"),
-    ({"color_strength": -1}, "color_strength"), ({"precision": "8"}, "unknown precision")])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch_size": 1}, "no negatives"),
+        ({"temperature": 0}, "temperature must be above 0"),
+        ({"temperature": math.nan}, "temperature must be above 0"),
+        ({"lr": -1}, "lr must be above 0"),
+        ({"epochs": 0}, "epochs must be above 0"),
+        ({"encoder": "vgg"}, "unknown encoder 'vgg'"),
+        ({"head": "deep"}, "unknown head"),
+        ({"warmup_epochs": math.nan}, "warmup_epochs must be 0 or more"),
+        ({"optimizer": "adam"}, "choose adamw"),
+        ({"crop_min": 0}, "crop_area"),
+        ({"color_strength": -1}, "color_strength"),
+        ({"precision": "8"}, "unknown precision"),
+    ],
+)
 def test_impossible_settings_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message) as refusal:
         Settings(**wrong)
@@ -328,7 +411,9 @@ def test_a_batch_that_devices_cannot_share(images):
 
 
 def test_images_of_another_size_than_the_settings_say(images):
-    with pytest.raises(ValueError, match="32 px a side and the settings say 64; load them with size=64"):
+    with pytest.raises(
+        ValueError, match="32 px a side and the settings say 64; load them with size=64"
+    ):
         run(images, Settings(batch_size=32, image_size=64))
 
 
@@ -341,13 +426,17 @@ def test_a_checkpoint_of_another_network_is_refused(images, tmp_path):
 
 
 def test_knn_is_measured_evenly_when_rows_are_not_every_step(images):
-    """147 steps: rows every step; 1,155 as the laptop preset has: rows every 11, kNN every 13 rows."""
+    """147 steps: rows every step; 1,155 as the laptop preset has: every 11, kNN every 13 rows."""
     from helpers.recording import Recorder
 
     for steps in (147, 1155, 2457):
         recorder = Recorder(None, images, None, 8, 30, None, False, "")
         recorder.plan(steps)
-        measured = [s for s in range(1, steps + 1) if s % recorder.log_every == 0 and s % recorder.knn_every == 0]
+        measured = [
+            s
+            for s in range(1, steps + 1)
+            if s % recorder.log_every == 0 and s % recorder.knn_every == 0
+        ]
         assert 7 <= len(measured) <= 9
 
 
@@ -366,8 +455,12 @@ class Evil:
         return os.system, ("touch evil-was-here",)
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", pickle.dumps({"global_step": 1}), "evil"])
-def test_a_checkpoint_that_is_none_is_refused_and_never_executed(images, tmp_path, content, monkeypatch):
+@pytest.mark.parametrize(
+    "content", [b"", b"no checkpoint", pickle.dumps({"global_step": 1}), "evil"]
+)
+def test_a_checkpoint_that_is_none_is_refused_and_never_executed(
+    images, tmp_path, content, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     run(images, out=tmp_path / "run")
     path = tmp_path / "run" / "last.ckpt"
@@ -411,7 +504,9 @@ def test_interrupts_are_left_alone_off_the_main_thread(images):
 
 
 def test_the_supervised_twin_learns_the_classes_from_the_same_views(images):
-    settings = Settings(batch_size=32, epochs=30, crop_min=0.6, objective="supervised", head="linear", head_dim=10)
+    settings = Settings(
+        batch_size=32, epochs=30, crop_min=0.6, objective="supervised", head="linear", head_dim=10
+    )
     module = SimCLR(settings, images.images, labels=images.labels)
     rows = module.batch_rows(0)
     loss = module.training_step(0).item()

@@ -1,4 +1,6 @@
-"""The lectures: one idea a slide, notes with minutes, pictures that exist, numbers that come from where they stand."""
+"""The lectures: one idea a slide, notes with minutes, pictures that exist, numbers that come from
+where they stand.
+"""
 
 import io
 import re
@@ -24,8 +26,14 @@ def pages(deck):
     body = deck.read_text().split("---\n", 2)[2]
     found = []
     for page in body.split("\n---\n"):
-        notes = [note for note in re.findall(r"<!--(.*?)-->", page, re.DOTALL) if not note.strip().startswith("_")]
-        found.append((re.sub(r"<!--.*?-->", "", page, flags=re.DOTALL).strip(), " ".join(notes).strip()))
+        notes = [
+            note
+            for note in re.findall(r"<!--(.*?)-->", page, re.DOTALL)
+            if not note.strip().startswith("_")
+        ]
+        found.append(
+            (re.sub(r"<!--.*?-->", "", page, flags=re.DOTALL).strip(), " ".join(notes).strip())
+        )
     return found
 
 
@@ -34,7 +42,9 @@ def test_a_slide_holds_one_idea_in_few_words(deck):
     found = pages(deck)
     assert 25 <= len(found) <= 38
     for text, note in found:
-        shown = re.sub(r"!\[.*?\]\(.*?\)|\$\$.*?\$\$|^\d+\. ", "", text, flags=re.DOTALL | re.MULTILINE)
+        shown = re.sub(
+            r"!\[.*?\]\(.*?\)|\$\$.*?\$\$|^\d+\. ", "", text, flags=re.DOTALL | re.MULTILINE
+        )
         words = [word for word in re.sub(r"[#*|`]", " ", shown).split() if re.search(r"\w", word)]
         assert len(words) <= 27, text
         assert text.count("\n# ") + text.startswith("# ") == 1, text
@@ -77,12 +87,17 @@ def test_a_figure_is_the_one_that_is_kept_and_its_text_large_enough(name):
     drawn = FIGURES[name]()
     if isinstance(drawn, Figure):
         drawn.draw_without_rendering()
-        assert not [text.get_text() for text in drawn.findobj(Text) if text.get_text() and text.get_fontsize() < 9]
+        assert not [
+            text.get_text()
+            for text in drawn.findobj(Text)
+            if text.get_text() and text.get_fontsize() < 9
+        ]
         drawn = png(drawn)
     ours = np.asarray(Image.open(io.BytesIO(drawn)).convert("RGB"), float)
     kept = np.asarray(Image.open(slides.SLIDES / "figures" / f"{name}.png").convert("RGB"), float)
     assert ours.shape == kept.shape, "run: python slides/build.py"
-    assert np.abs(ours - kept).mean() < 2, "run: python slides/build.py"  # other processors round otherwise
+    # other processors round otherwise
+    assert np.abs(ours - kept).mean() < 2, "run: python slides/build.py"
 
 
 def test_an_unknown_figure_is_told():
@@ -90,8 +105,10 @@ def test_an_unknown_figure_is_told():
         draw("nothing")
 
 
-@pytest.mark.parametrize(("missing", "message"), [("node", "Marp needs Node.js"),
-                                                  ("browser", "needs Chromium or Chrome")])
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("node", "Marp needs Node.js"), ("browser", "needs Chromium or Chrome")],
+)
 def test_what_is_missing_is_told(monkeypatch, missing, message):
     monkeypatch.delenv("CHROME_PATH", raising=False)
     there = {"chromium"} if missing == "node" else {"npx"}
@@ -103,4 +120,7 @@ def test_what_is_missing_is_told(monkeypatch, missing, message):
 def test_an_unknown_lecture_is_told_which_there_are(capsys):
     with pytest.raises(SystemExit):
         slides.main(["99"])
-    assert "no lecture begins with 99; there are 01_self_supervised_learning" in capsys.readouterr().err
+    assert (
+        "no lecture begins with 99; there are 01_self_supervised_learning"
+        in capsys.readouterr().err
+    )

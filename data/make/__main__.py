@@ -1,7 +1,8 @@
-"""Make the files that ship in data/: python data/make NAME (data/README.md says which file is whose).
+"""Make the files that ship in data/: python data/make NAME (data/README.md says which file is
+whose).
 
-Runs are kept in runs/ and not repeated when they are there. A killed one is resumed; pretext networks start again, as
-do the clinic, encoders and batchnorm-bug, which take minutes.
+Runs are kept in runs/ and not repeated when they are there. A killed one is resumed; pretext
+networks start again, as do the clinic, encoders and batchnorm-bug, which take minutes.
 """
 
 import argparse
@@ -10,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run by its path, only its own folder is there
+# run by its path, only its own folder is there
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from data.make.batchnorm import make_batchnorm
 from data.make.clinic import make_clinic
@@ -46,7 +48,9 @@ def six_shapes(options: argparse.Namespace) -> None:
 
 
 TARGETS_BY_NAME: dict[str, Callable[[argparse.Namespace], None]] = {
-    "shapes-tiny": lambda o: make_encoder("shapes-tiny", "shapes", settings_for("laptop", "shapes"), (0, 1, 2, 5, 10)),
+    "shapes-tiny": lambda o: make_encoder(
+        "shapes-tiny", "shapes", settings_for("laptop", "shapes"), (0, 1, 2, 5, 10)
+    ),
     "shapes-six": six_shapes,
     "cifar10-tiny": cifar10_encoder,
     "cifar10-supervised": cifar10_twin,
@@ -54,8 +58,12 @@ TARGETS_BY_NAME: dict[str, Callable[[argparse.Namespace], None]] = {
     "pretext": lambda o: make_pretext(o.photos, o.seeds or 3, o.photo_seeds),
     "shortcut": lambda o: make_shortcut(o.seeds or 3),
     "what-must-stay": lambda o: make_stay(o.flowers, o.seeds or 3),
-    **{f"transfer-{name}": lambda o, name=name: make_transfer(name, o.photos, o.flowers, o.seeds or 5, o.workers)
-       for name in TARGETS},
+    **{
+        f"transfer-{name}": lambda o, name=name: make_transfer(
+            name, o.photos, o.flowers, o.seeds or 5, o.workers
+        )
+        for name in TARGETS
+    },
     "transfer-costs": lambda o: make_costs(o.photos, o.flowers),
     "encoders": lambda o: make_encoders(o.photos, o.flowers),
     "batchnorm-bug": lambda o: make_batchnorm(o.seeds or 5),
@@ -68,13 +76,25 @@ TARGETS_BY_NAME: dict[str, Callable[[argparse.Namespace], None]] = {
 
 def main() -> None:
     """Make what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python data/make", description="Make the files that ship in data/.")
+    parser = argparse.ArgumentParser(
+        prog="python data/make", description="Make the files that ship in data/."
+    )
     parser.add_argument("name", choices=TARGETS_BY_NAME)
-    parser.add_argument("--photos", default="cifar10", help="cifar10, or a zip of its class folders")
-    parser.add_argument("--flowers", default="flowers17.zip", help="a zip of Oxford Flowers-17 in class folders")
-    parser.add_argument("--seeds", type=int, default=0, help="3 where not given, 5 for transfer and batchnorm-bug")
-    parser.add_argument("--workers", type=int, default=1, help="of transfer: rows made at the same time")
-    parser.add_argument("--photo-seeds", type=int, default=1, help="seeds on photos, which take twice as long")
+    parser.add_argument(
+        "--photos", default="cifar10", help="cifar10, or a zip of its class folders"
+    )
+    parser.add_argument(
+        "--flowers", default="flowers17.zip", help="a zip of Oxford Flowers-17 in class folders"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=0, help="3 where not given, 5 for transfer and batchnorm-bug"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, help="of transfer: rows made at the same time"
+    )
+    parser.add_argument(
+        "--photo-seeds", type=int, default=1, help="seeds on photos, which take twice as long"
+    )
     options = parser.parse_args()
     options.devices = 2 if pick_device().type == "cpu" else 1
     TARGETS_BY_NAME[options.name](options)

@@ -8,10 +8,18 @@ from slides.figures.gallery import MOVES, animate, gallery
 
 
 def make_figures() -> None:
-    """The README's pictures: the neighbours that the solution of notebook 00 shows, and all explorers, moving."""
-    cells = json.loads((PROJECT / "notebooks" / "solutions" / "00_welcome.ipynb").read_text())["cells"]
-    pictures = [output["data"]["image/png"] for cell in cells for output in cell.get("outputs", [])
-                if "image/png" in output.get("data", {})]
+    """The README's pictures: the neighbours that the solution of notebook 00 shows, and all
+    explorers, moving.
+    """
+    cells = json.loads((PROJECT / "notebooks" / "solutions" / "00_welcome.ipynb").read_text())[
+        "cells"
+    ]
+    pictures = [
+        output["data"]["image/png"]
+        for cell in cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
     figures = PROJECT / "slides" / "figures"
     with write_aside(figures / "neighbors.png") as aside:
         aside.write_bytes(base64.b64decode(pictures[-1]))

@@ -14,7 +14,9 @@ from helpers.simclr import Pretrained, settings_for
 
 
 def make_laptop(photos: str, seeds: int, photo_seeds: int) -> None:
-    """What the laptop preset learns, beside raw pixels and a random encoder, and without colour transforms."""
+    """What the laptop preset learns, beside raw pixels and a random encoder, and without colour
+    transforms.
+    """
     rows = []
     for data, name in ((photos, "CIFAR-10"), ("shapes", "shapes")):
         parts = [load(data, split) for split in ("train", "val", "test")]
@@ -35,13 +37,20 @@ def make_laptop(photos: str, seeds: int, photo_seeds: int) -> None:
                 is_run = isinstance(found, Pretrained)
                 scores = evaluate(found.encoder if is_run else found, *parts)
                 card = found.card if is_run else {}
-                rows.append({"data": label, "condition": condition, "seed": seed, **scores,
-                             "test_images": len(parts[2]),
-                             # Runs without colour went beside other work: their time says nothing.
-                             "minutes": round(card["seconds"] / 60, 2) if condition == "SimCLR" else "",
-                             "epochs": runs[condition].epochs if condition in runs else "",
-                             "hardware": card.get("hardware", ""),
-                             "torch": card.get("versions", {}).get("torch", "")})
+                rows.append(
+                    {
+                        "data": label,
+                        "condition": condition,
+                        "seed": seed,
+                        **scores,
+                        "test_images": len(parts[2]),
+                        # Runs without colour went beside other work: their time says nothing.
+                        "minutes": round(card["seconds"] / 60, 2) if condition == "SimCLR" else "",
+                        "epochs": runs[condition].epochs if condition in runs else "",
+                        "hardware": card.get("hardware", ""),
+                        "torch": card.get("versions", {}).get("torch", ""),
+                    }
+                )
                 print(rows[-1], flush=True)
         write_results(RESULTS / "laptop.csv", rows)
     make_tables()

@@ -15,7 +15,9 @@ from helpers.simclr import settings_for
 
 
 def make_pretext(photos: str, seeds: int, photo_seeds: int) -> None:
-    """Both families on the same images with the same budget: as many images through the encoder as SimCLR's views."""
+    """Both families on the same images with the same budget: as many images through the encoder as
+    SimCLR's views.
+    """
     rows = []
     for data in (photos, "shapes"):
         shapes = data == "shapes"
@@ -30,24 +32,47 @@ def make_pretext(photos: str, seeds: int, photo_seeds: int) -> None:
             budget = (run.history[-1]["step"], 2 * run.settings.batch_size, run.settings.crop_min)
             found["SimCLR"] = (run.encoder, budget, run.card)
             for task in TASKS:
-                wanted = PretextSettings(task, steps, 2 * simclr.batch_size, crop_min=simclr.crop_min, seed=seed)
-                kept = RUNS / f"pretext-{task}-{'shapes' if shapes else 'cifar10'}-seed{seed}.safetensors"
+                wanted = PretextSettings(
+                    task, steps, 2 * simclr.batch_size, crop_min=simclr.crop_min, seed=seed
+                )
+                kept = (
+                    RUNS
+                    / f"pretext-{task}-{'shapes' if shapes else 'cifar10'}-seed{seed}.safetensors"
+                )
                 if not kept.exists():
                     train_pretext(parts[0], wanted).save(kept)
                 result = load_pretext(kept)
                 made = PretextSettings(**result.card["settings"])
                 if made != wanted or result.card["data"] != parts[0].name:
-                    sys.exit(f"{kept} was trained otherwise ({made} on {result.card['data']}); remove it")
-                found[task] = (result.net.encoder, (made.steps, made.batch_size, made.crop_min), result.card)
+                    sys.exit(
+                        f"{kept} was trained otherwise ({made} on {result.card['data']}); remove it"
+                    )
+                found[task] = (
+                    result.net.encoder,
+                    (made.steps, made.batch_size, made.crop_min),
+                    result.card,
+                )
                 if not shapes and seed == 0:
                     result.card["command"] = "python data/make.py pretext"
                     result.save(CHECKPOINTS / f"pretext-{task}.safetensors")
             for condition, (encoder, budget, card) in found.items():
-                rows.append({"data": label, "condition": condition, "seed": seed, **evaluate(encoder, *parts),
-                             "test_images": len(parts[2])})
+                rows.append(
+                    {
+                        "data": label,
+                        "condition": condition,
+                        "seed": seed,
+                        **evaluate(encoder, *parts),
+                        "test_images": len(parts[2]),
+                    }
+                )
                 if budget:
-                    rows[-1] |= {"steps": budget[0], "batch": budget[1], "images_encoded": budget[0] * budget[1],
-                                 "crop_min": budget[2], **made_how(card)}
+                    rows[-1] |= {
+                        "steps": budget[0],
+                        "batch": budget[1],
+                        "images_encoded": budget[0] * budget[1],
+                        "crop_min": budget[2],
+                        **made_how(card),
+                    }
                 print(rows[-1], flush=True)
             write_results(RESULTS / "pretext.csv", rows)
     write_index()

@@ -1,4 +1,4 @@
-"""SimCLR beside its supervised twin, a random encoder and raw pixels, at home and on other images."""
+"""SimCLR beside its supervised twin, a random encoder and raw pixels: at home and elsewhere."""
 
 from itertools import product
 
@@ -16,15 +16,29 @@ from helpers.simclr import load_pretrained
 
 
 def make_encoders(photos: str, flowers: str) -> None:
-    """The encoder of photos beside its supervised twin, a random one and raw pixels: at home, and on other images."""
+    """The encoder of photos beside its supervised twin, a random one and raw pixels: at home, and
+    on other images.
+    """
     torch.manual_seed(0)
-    nets = {"raw pixels": nn.Flatten(), "random": build_encoder(LONG.encoder).eval(),
-            "SimCLR": load_pretrained("cifar10-tiny").encoder,
-            "supervised": load_pretrained("cifar10-supervised").encoder}
+    nets = {
+        "raw pixels": nn.Flatten(),
+        "random": build_encoder(LONG.encoder).eval(),
+        "SimCLR": load_pretrained("cifar10-tiny").encoder,
+        "supervised": load_pretrained("cifar10-supervised").encoder,
+    }
     rows = []
     for target, (name, net) in product(("cifar10", "flowers17", "shapes"), nets.items()):
         parts = target_parts(target, photos, flowers)
-        rows.append({"target": target, "pretraining": name, **evaluate(net, *parts), "test_images": len(parts[2]),
-                     "data": parts[2].name, "hardware": hardware(), "torch": torch.__version__})
+        rows.append(
+            {
+                "target": target,
+                "pretraining": name,
+                **evaluate(net, *parts),
+                "test_images": len(parts[2]),
+                "data": parts[2].name,
+                "hardware": hardware(),
+                "torch": torch.__version__,
+            }
+        )
         print(rows[-1], flush=True)
     write_results(RESULTS / "encoders.csv", rows)

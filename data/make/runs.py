@@ -1,4 +1,6 @@
-"""Trainings that are made once: kept in runs/, resumed when killed, not repeated when they are there."""
+"""Trainings that are made once: kept in runs/, resumed when killed, not repeated when they are
+there.
+"""
 
 import sys
 from pathlib import Path
@@ -15,8 +17,15 @@ RUNS = Path("runs")
 NO_COLOR = {"color_p": 0.0, "gray_p": 0.0}
 
 
-def trained(name: str, data: str, settings: Settings, snapshots: tuple[float, ...] = (), size: int | None = None,
-            classes: tuple[str, ...] = (), devices: int = 1) -> Pretrained:
+def trained(
+    name: str,
+    data: str,
+    settings: Settings,
+    snapshots: tuple[float, ...] = (),
+    size: int | None = None,
+    classes: tuple[str, ...] = (),
+    devices: int = 1,
+) -> Pretrained:
     """Return the run of this name, trained now or before."""
     train, val = (load(data, split, size=size) for split in ("train", "val"))
     if classes:
@@ -26,7 +35,9 @@ def trained(name: str, data: str, settings: Settings, snapshots: tuple[float, ..
         whole = found.history and found.history[-1]["epoch"] >= settings.epochs
         if whole and (found.settings, found.card["data"]) == (settings, train.name):
             return found
-    result = pretrain(train, settings, val=val, out=RUNS / name, resume=True, snapshots=snapshots, devices=devices)
+    result = pretrain(
+        train, settings, val=val, out=RUNS / name, resume=True, snapshots=snapshots, devices=devices
+    )
     if rank_zero_only.rank:
         sys.exit()  # a process that only helped to train
     if result.interrupted:
@@ -40,4 +51,8 @@ def random_encoder(seed: int) -> nn.Module:
 
 
 def made_how(card: dict) -> dict:
-    return {"minutes": round(card["seconds"] / 60, 2), "hardware": card["hardware"], "torch": card["versions"]["torch"]}
+    return {
+        "minutes": round(card["seconds"] / 60, 2),
+        "hardware": card["hardware"],
+        "torch": card["versions"]["torch"],
+    }

@@ -1,8 +1,5 @@
 """The baseline of the composition maps: encoders without training, by the same protocol."""
 
-
-
-
 from helpers.artifacts import RESULTS
 from helpers.findings.run import score_untrained
 from helpers.findings.studies import DATA

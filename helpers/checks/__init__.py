@@ -1,6 +1,8 @@
-"""Exercises: `check` tells whether an answer is right, and which mistake it looks like; `hint` helps a step further.
+"""Exercises: `check` tells whether an answer is right, and which mistake it looks like; `hint`
+helps a step further.
 
-Mistakes are found by what they compute: the inputs are chosen so that each known mistake gives other values.
+Mistakes are found by what they compute: the inputs are chosen so that each known mistake gives
+other values.
 """
 
 import difflib
@@ -15,9 +17,28 @@ from helpers.checks.nb06 import BEST_PAIR, VERDICT
 
 __all__ = ["Exercise", "Feedback", "check", "exercises", "find", "hint"]
 
-_EXERCISES = {each.name: each for each in (
-    MASK, ROTATION, TWO_VIEWS, JITTER, SIMILARITY, PARTNER, NT_XENT_LOOPS, NT_XENT, TOP1, KNN, SCHEDULE, LABELS,
-    FREEZE, PROBE, OPTION, BEST_PAIR, VERDICT)}
+_EXERCISES = {
+    each.name: each
+    for each in (
+        MASK,
+        ROTATION,
+        TWO_VIEWS,
+        JITTER,
+        SIMILARITY,
+        PARTNER,
+        NT_XENT_LOOPS,
+        NT_XENT,
+        TOP1,
+        KNN,
+        SCHEDULE,
+        LABELS,
+        FREEZE,
+        PROBE,
+        OPTION,
+        BEST_PAIR,
+        VERDICT,
+    )
+}
 _hints_given: dict[str, int] = {}
 
 
@@ -54,8 +75,8 @@ def find(name: str) -> Exercise:
 
 
 def check(name: str, answer) -> Feedback:
-    """Return feedback on an answer: passed, or what was tried, what came out, what was expected, and which known
-    mistake computes just that.
+    """Return feedback on an answer: passed, or what was tried, what came out, what was expected,
+    and which known mistake computes just that.
 
     Args:
         name: Of the exercise.

@@ -1,4 +1,6 @@
-"""What an exercise is, and how an answer is checked: by what it computes, beside the right values and the mistakes'."""
+"""What an exercise is, and how an answer is checked: by what it computes, beside the right values
+and the mistakes'.
+"""
 
 import copy
 import html
@@ -18,7 +20,7 @@ SECONDS = 1.5  # for all that an answer computes
 
 @dataclass(frozen=True)
 class Mistake:
-    """A known mistake: what it is called, a question that leads on, and a function that makes it."""
+    """A known mistake: its name, a question that leads on, and a function that makes it."""
 
     name: str
     question: str
@@ -27,7 +29,9 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Case:
-    """One trial: the arguments, and in words what is tried. `tolerance` is relative, and absolute near 0."""
+    """One trial: the arguments, and in words what is tried. `tolerance` is relative, and absolute
+    near 0.
+    """
 
     arguments: tuple
     words: str
@@ -45,9 +49,11 @@ class Exercise:
         cases: Chosen so that the mistakes give different values.
         mistakes: The known ones.
         hints: Two or three, each telling more; none tells all.
-        observe: Maps (function, *arguments) to what is compared; what it returns, where this is not given. Whatever
-            is not determined, such as a random choice, is reduced here to what must hold of it.
-        remark: Maps (function, *arguments of the first case) to something worth saying of a right answer, or "".
+        observe: Maps (function, *arguments) to what is compared; what it returns, where this is not
+            given. Whatever is not determined, such as a random choice, is reduced here to what must
+            hold of it.
+        remark: Maps (function, *arguments of the first case) to something worth saying of a right
+            answer, or "".
         named: The function's name in the notebook, where it is not the exercise's.
     """
 
@@ -69,7 +75,9 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What `check` says: whether it is right, which mistake it looks like (None if none is known), and the words."""
+    """What `check` says: whether it is right, which mistake it looks like (None if none is known),
+    and the words.
+    """
 
     passed: bool
     mistake: str | None
@@ -81,11 +89,16 @@ class Feedback:
     def _repr_html_(self) -> str:
         color = "#009E73" if self.passed else "#8C8C8C" if self.message == NOT_DONE else "#D55E00"
         text = html.escape(self.message).replace("\n", "<br>")
-        return (f'<div style="border-left:5px solid {color};padding:2px 10px;font-size:15px;line-height:1.45">{text}'
-                f"</div>")
+        return (
+            f'<div style="border-left:5px solid {color};padding:2px '
+            f'10px;font-size:15px;line-height:1.45">{text}'
+            f"</div>"
+        )
 
 
-NOT_DONE = "Not done yet: nothing comes back. (You have written something? Then a return is missing.)"
+NOT_DONE = (
+    "Not done yet: nothing comes back. (You have written something? Then a return is missing.)"
+)
 
 
 def examine(exercise: Exercise, answer: Callable) -> Feedback:
@@ -95,11 +108,19 @@ def examine(exercise: Exercise, answer: Callable) -> Feedback:
     try:
         if callable(answer):
             return _examine(exercise, answer)
-        return Feedback(False, None, f"Pass the function itself, without brackets after its name, not "
-                                     f"{_short(answer)}: it is called here with other values.")
+        return Feedback(
+            False,
+            None,
+            f"Pass the function itself, without brackets after its name, not {_short(answer)}: it "
+            "is called here with other values.",
+        )
     except Exception as error:  # of an object that raises when one only looks at it
-        return Feedback(False, None, f"What came back cannot be looked at ({type(error).__name__}). A number, a "
-                                     f"tensor, a list or an array can.")
+        return Feedback(
+            False,
+            None,
+            f"What came back cannot be looked at ({type(error).__name__}). A number, a tensor, a "
+            "list or an array can.",
+        )
 
 
 def _examine(exercise: Exercise, answer: Callable) -> Feedback:
@@ -111,14 +132,20 @@ def _examine(exercise: Exercise, answer: Callable) -> Feedback:
             left = max(0.05, until - time.monotonic())
             found = _seen(exercise, answer, case, left)
         except TooLong:
-            return Feedback(False, None, f"With {case.words}, it did not come back within {SECONDS:g} s and was "
-                                         f"stopped. Does a loop never end?")
+            return Feedback(
+                False,
+                None,
+                f"With {case.words}, it did not come back within {SECONDS:g} s and was stopped. "
+                "Does a loop never end?",
+            )
         except NotDone:
             found = None
         except NotHere:
             continue
         except Exception as error:
-            found = Raised(type(error).__name__, " ".join(str(error).split()), line_of(answer, error))
+            found = Raised(
+                type(error).__name__, " ".join(str(error).split()), line_of(answer, error)
+            )
         if _nothing(found) or (isinstance(found, list) and any(map(_nothing, found))):
             empty.append((case, found))
         failed = not same(found, expected, case.tolerance)
@@ -130,8 +157,12 @@ def _examine(exercise: Exercise, answer: Callable) -> Feedback:
     if empty:
         case, found = empty[0]
         some = "" if _nothing(found) else " for some of them"
-        return Feedback(False, None, f"With {case.words}, nothing comes back{some}. Is there a way through without a "
-                                     f"return?")
+        return Feedback(
+            False,
+            None,
+            f"With {case.words}, nothing comes back{some}. Is there a way through without a "
+            f"return?",
+        )
     if first is None:
         words = list(dict.fromkeys(case.words for case in exercise.cases))
         tried = "; ".join(words[:5]) + (f"; and {len(words) - 5} more" if len(words) > 5 else "")
@@ -143,31 +174,47 @@ def _examine(exercise: Exercise, answer: Callable) -> Feedback:
     until = time.monotonic() + SECONDS
     for mistake in exercise.mistakes:
         if time.monotonic() < until and _computes(exercise, mistake.wrong, trials):
-            return Feedback(False, mistake.name, f"{told}\nThis looks like: {mistake.name}. {mistake.question}")
+            return Feedback(
+                False, mistake.name, f"{told}\nThis looks like: {mistake.name}. {mistake.question}"
+            )
     return Feedback(False, None, f"{told}\n{_look(found, expected)}")
 
 
 def _seen(exercise: Exercise, function: Callable, case: Case, seconds: float):
-    """Return what is observed of a function in a case. It gets copies: it may change its arguments."""
-    return _settled(call(lambda: exercise.observe(function, *copy.deepcopy(case.arguments)), seconds))
+    """Return what is observed of a function in a case. It gets copies, which it may change."""
+    return _settled(
+        call(lambda: exercise.observe(function, *copy.deepcopy(case.arguments)), seconds)
+    )
 
 
 def _remark(exercise: Exercise, answer: Callable) -> str:
     if exercise.remark is None:
         return ""
     try:
-        return call(lambda: exercise.remark(answer, *copy.deepcopy(exercise.cases[0].arguments)), SECONDS)
-    except Exception:  # a right answer that is too slow for it, or takes other shapes: nothing to say then
+        return call(
+            lambda: exercise.remark(answer, *copy.deepcopy(exercise.cases[0].arguments)), SECONDS
+        )
+    # a right answer that is too slow for it, or takes other shapes: nothing to say then
+    except Exception:
         return ""
 
 
 def _nothing(value) -> bool:
-    return value is None or value is ... or (isinstance(value, list) and bool(value) and all(
-        each is None or each is ... for each in value))
+    return (
+        value is None
+        or value is ...
+        or (
+            isinstance(value, list)
+            and bool(value)
+            and all(each is None or each is ... for each in value)
+        )
+    )
 
 
 def _settled(found):
-    """Return a long list as one tensor, so that it is not converted for every mistake; anything else as it is."""
+    """Return a long list as one tensor, so that it is not converted for every mistake; anything
+    else as it is.
+    """
     if isinstance(found, dict):
         return {name: _settled(each) for name, each in found.items()}
     if isinstance(found, (list, tuple)) and len(found) > 1000:
@@ -181,7 +228,9 @@ class NotDone(Exception):
 
 
 class NotHere(Exception):
-    """Raised by an `observe` where this machine cannot do what the answer asks for, which may be right."""
+    """Raised by an `observe` where this machine cannot do what the answer asks for, which may be
+    right.
+    """
 
 
 @dataclass(frozen=True)
@@ -200,7 +249,9 @@ class Raised:
 
 
 class Trial(NamedTuple):
-    """What was seen of an answer in a case, whether that is wrong, and whether it raised or is not finite."""
+    """What was seen of an answer in a case, whether that is wrong, and whether it raised or is not
+    finite.
+    """
 
     case: Case
     found: object
@@ -209,7 +260,8 @@ class Trial(NamedTuple):
 
 
 def _computes(exercise: Exercise, wrong: Callable, trials: Sequence[Trial]) -> bool:
-    """Tell whether a mistake gives what was seen: in every case, or in all where numbers came and in a wrong one.
+    """Tell whether a mistake gives what was seen: in every case, or in all where numbers came and
+    in a wrong one.
 
     Two ways to the same mistake may differ in where they overflow, raise, or lose the gradient.
     """
@@ -241,16 +293,23 @@ def _broken(found) -> bool:
 
 
 def same(found, expected, tolerance: float = 1e-4) -> bool:
-    """Tell whether two observations are equal: numbers up to the tolerance, whatever holds them; the rest exactly.
+    """Tell whether two observations are equal: numbers up to the tolerance, whatever holds them;
+    the rest exactly.
 
     Numbers in half precision may differ by as much as that leaves open.
     """
     if isinstance(expected, dict):
-        return (isinstance(found, dict) and found.keys() == expected.keys()
-                and all(same(found[name], expected[name], tolerance) for name in expected))
+        return (
+            isinstance(found, dict)
+            and found.keys() == expected.keys()
+            and all(same(found[name], expected[name], tolerance) for name in expected)
+        )
     if isinstance(expected, tuple):
-        return (isinstance(found, (tuple, list)) and len(found) == len(expected)
-                and all(same(a, b, tolerance) for a, b in zip(found, expected, strict=True)))
+        return (
+            isinstance(found, (tuple, list))
+            and len(found) == len(expected)
+            and all(same(a, b, tolerance) for a, b in zip(found, expected, strict=True))
+        )
     if isinstance(expected, (str, Raised)):
         return isinstance(found, type(expected)) and found == expected
     a, b = as_numbers(found), as_numbers(expected)
@@ -268,11 +327,13 @@ def _rounding(value) -> float:
 
 
 def as_numbers(value) -> Tensor | None:
-    """Return numbers, whatever holds them, as a float64 tensor on the CPU; None if there are none."""
+    """Return numbers, whatever holds them, as a float64 CPU tensor; None if there are none."""
     if value is None or isinstance(value, (str, bytes, dict, Raised)):
         return None
     try:
-        if isinstance(value, (list, tuple)) and any(issubclass(kind, Tensor) for kind in set(map(type, value))):
+        if isinstance(value, (list, tuple)) and any(
+            issubclass(kind, Tensor) for kind in set(map(type, value))
+        ):
             value = torch.stack([torch.as_tensor(each) for each in value])
         if not isinstance(value, Tensor):
             value = np.asarray(value)
@@ -285,11 +346,18 @@ def as_numbers(value) -> Tensor | None:
 
 
 def _differing(found, expected, tolerance: float) -> tuple[str, str]:
-    """Return both in a few words: of several things those that differ; of numbers that read alike the first such."""
+    """Return both in a few words: of several things those that differ; of numbers that read alike
+    the first such.
+    """
     if isinstance(expected, dict) and isinstance(found, dict) and found.keys() == expected.keys():
-        pairs = {name: _differing(found[name], expected[name], tolerance) for name in expected
-                 if not same(found[name], expected[name], tolerance)}
-        yours, right = (", ".join(f"{name} {pair[k]}" for name, pair in pairs.items())[:500] for k in (0, 1))
+        pairs = {
+            name: _differing(found[name], expected[name], tolerance)
+            for name in expected
+            if not same(found[name], expected[name], tolerance)
+        }
+        yours, right = (
+            ", ".join(f"{name} {pair[k]}" for name, pair in pairs.items())[:500] for k in (0, 1)
+        )
         return yours, right
     yours, right = _short(found), _short(expected)
     a, b = as_numbers(found), as_numbers(expected)
@@ -300,32 +368,54 @@ def _differing(found, expected, tolerance: float) -> tuple[str, str]:
 
 
 def _look(found, expected, of: str = "") -> str:
-    """Return a question about what can be seen from outside, where no known mistake computes this."""
-    if isinstance(expected, dict) and isinstance(found, dict):  # the first thing that is not as it should be
-        name = next((name for name in expected if name in found and not same(found[name], expected[name])), None)
+    """Return a question about what is seen from outside, where no known mistake computes this."""
+    # the first thing that is not as it should be
+    if isinstance(expected, dict) and isinstance(found, dict):
+        name = next(
+            (name for name in expected if name in found and not same(found[name], expected[name])),
+            None,
+        )
         if name is not None:
             return _look(found[name], expected[name], f" of the {name}")
     if isinstance(found, Raised):
-        where = f"It comes from the line `{found.line}`: what" if found.line else "Which line raised it, and what"
+        where = (
+            f"It comes from the line `{found.line}`: what"
+            if found.line
+            else "Which line raised it, and what"
+        )
         return f"An error is not an answer. {where} was it given? Numbers, texts, which shape?"
     if isinstance(expected, str) and as_numbers(found) is not None:
-        return "A number came back where a text is wanted. Read the docstring again: what should come back?"
+        return (
+            "A number came back where a text is wanted. Read the docstring again: what should "
+            "come back?"
+        )
     if isinstance(expected, (str, tuple, dict)):
         return "No known mistake gives this. Read the docstring again, or ask for a hint."
     a, b = as_numbers(found), as_numbers(expected)
     if a is None:
         return f"That is no number or tensor, but {type(found).__name__}: what should come back?"
     if a.shape != b.shape:
-        return f"The shape is {tuple(a.shape)} and should be {tuple(b.shape)}: over which axis did you sum or index?"
+        return (
+            f"The shape is {tuple(a.shape)} and should be {tuple(b.shape)}: over which axis did "
+            "you sum or index?"
+        )
     if a.isnan().any():
-        return "There is a NaN: where could 0 / 0, the logarithm of 0, or infinity minus infinity arise?"
+        return (
+            "There is a NaN: where could 0 / 0, the logarithm of 0, or infinity minus infinity "
+            "arise?"
+        )
     wrong = ~torch.isclose(a, b, rtol=1e-3, atol=1e-4)
     where = ""
     if a.ndim and wrong.any():
         place = tuple(wrong.nonzero()[0].tolist())
-        where = (f" First at {list(place)}{of}: {a[place]:.4g} instead of {b[place]:.4g}; {wrong.float().mean():.0%} "
-                 f"of the numbers differ.")
-    return f"No known mistake gives these values.{where} Try it on the smallest case by hand, or ask for a hint."
+        where = (
+            f" First at {list(place)}{of}: {a[place]:.4g} instead of {b[place]:.4g}; "
+            f"{wrong.float().mean():.0%} of the numbers differ."
+        )
+    return (
+        f"No known mistake gives these values.{where} Try it on the smallest case by hand, or ask "
+        "for a hint."
+    )
 
 
 def _short(value, longest: int = 200) -> str:
@@ -344,8 +434,14 @@ def _short(value, longest: int = 200) -> str:
     elif numbers.ndim == 0:
         text = f"{numbers.item():.4g}"
     elif numbers.numel() <= 16:
-        text = " ".join(np.array2string(numbers.numpy(), precision=3, suppress_small=True, separator=", ").split())
+        text = " ".join(
+            np.array2string(
+                numbers.numpy(), precision=3, suppress_small=True, separator=", "
+            ).split()
+        )
     else:
-        text = (f"a tensor {tuple(numbers.shape)} with mean {numbers.mean():.4g}, from {numbers.min():.4g} to "
-                f"{numbers.max():.4g}")
+        text = (
+            f"a tensor {tuple(numbers.shape)} with mean {numbers.mean():.4g}, from "
+            f"{numbers.min():.4g} to {numbers.max():.4g}"
+        )
     return text if len(text) <= longest else f"{text[:longest]} …"

@@ -1,4 +1,6 @@
-"""Call a student's function so that nothing it does can hurt: its time, its randomness and its errors are kept in."""
+"""Call a student's function so that nothing it does can hurt: its time, its randomness and its
+errors are kept in.
+"""
 
 import ctypes
 import os
@@ -27,8 +29,9 @@ class TooLong(Exception):
 def call(function: Callable, seconds: float):
     """Return function(), with draws that are the same each time, or raise what it raised.
 
-    The function runs in a thread of its own: a loop in Python that never ends is stopped there, on every system. (One
-    within a single call of C code, such as sum() over an endless iterator, no thread can stop.)
+    The function runs in a thread of its own: a loop in Python that never ends is stopped there, on
+    every system. (One within a single call of C code, such as sum() over an endless iterator, no
+    thread can stop.)
 
     Raises:
         TooLong: If it does not come back within so many seconds.
@@ -51,11 +54,15 @@ def call(function: Callable, seconds: float):
         thread = _Quiet(target=work, daemon=True)
         thread.start()
         thread.join(seconds)
-        if thread.is_alive() and len(sys.modules) > known:  # it imports something large: that counts once only
+        # it imports something large: that counts once only
+        if thread.is_alive() and len(sys.modules) > known:
             thread.join(seconds)
-        end = time.monotonic() + 0.3  # one that catches everything is asked again, and left behind at last
+        # one that catches everything is asked again, and left behind at last
+        end = time.monotonic() + 0.3
         while thread.is_alive() and not outcome and time.monotonic() < end:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Stopped))
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident), ctypes.py_object(Stopped)
+            )
             thread.join(0.05)
     if "error" in outcome:
         raise outcome["error"]
@@ -72,7 +79,9 @@ class _Quiet(threading.Thread):
 
 @contextmanager
 def _as_it_was():
-    """Seed every source of randomness for the block, and leave what a function may have set as it was before."""
+    """Seed every source of randomness for the block, and leave what a function may have set as it
+    was before.
+    """
     before = random.getstate(), np.random.get_state(), torch.get_default_dtype(), Path.cwd()
     with warnings.catch_warnings(action="ignore"), torch.random.fork_rng():
         random.seed(0)
@@ -91,5 +100,11 @@ def _as_it_was():
 def line_of(answer: Callable, error: Exception) -> str:
     """Return the last line of the answer's own cell or file that an error went through."""
     file = getattr(getattr(answer, "__code__", None), "co_filename", None)
-    return next((frame.line or "" for frame in reversed(traceback.extract_tb(error.__traceback__))
-                 if frame.filename == file), "")
+    return next(
+        (
+            frame.line or ""
+            for frame in reversed(traceback.extract_tb(error.__traceback__))
+            if frame.filename == file
+        ),
+        "",
+    )

@@ -1,4 +1,6 @@
-"""python -m helpers doctor: what machine this is, what is missing, what to do. It runs where packages are missing."""
+"""python -m helpers doctor: what machine this is, what is missing, what to do. It runs where
+packages are missing.
+"""
 
 import argparse
 import importlib.metadata
@@ -35,14 +37,20 @@ def run(options: argparse.Namespace) -> int:
     free = shutil.disk_usage(existing).free / 1e9
     print(f"{'data go to':>14}  {place} ({free:.0f} GB free)")
     if free < 1:
-        problems.append(f"only {free:.1f} GB are free where data go: free some, or set COURSE_DATA to another folder")
+        problems.append(
+            f"only {free:.1f} GB are free where data go: free some, or set COURSE_DATA to another "
+            "folder"
+        )
     if not os.access(existing, os.W_OK):
         problems.append(f"{existing} cannot be written: set COURSE_DATA to a folder that can")
     for problem in problems:
         print(f"{'fix':>14}  {problem}")
     if not problems:
         notebooks = PROJECT / "notebooks" / "00_welcome.ipynb"
-        print(f"{'all is well':>14}  {'open notebooks/00_welcome.ipynb' if notebooks.exists() else 'import helpers'}")
+        print(
+            f"{'all is well':>14}  "
+            f"{'open notebooks/00_welcome.ipynb' if notebooks.exists() else 'import helpers'}"
+        )
     return 1 if problems else 0
 
 
@@ -62,12 +70,14 @@ def _missing_packages() -> list[str]:
             problems.append(f"{needed.name} is missing: {INSTALL}")
             continue
         if not needed.specifier.contains(version, prereleases=True):
-            problems.append(f"{needed.name} {version} is not {needed.specifier}: pip install -U {INSTALL[12:]}")
+            problems.append(
+                f"{needed.name} {version} is not {needed.specifier}: pip install -U {INSTALL[12:]}"
+            )
     return problems
 
 
 def _requirements() -> list[str]:
-    """Return what the course needs: of its folder, or of the package that is installed without one."""
+    """Return what the course needs: by its folder, or by the package installed without one."""
     file = PROJECT / "pyproject.toml"
     if file.exists():
         return tomllib.loads(file.read_text("utf-8"))["project"]["dependencies"]

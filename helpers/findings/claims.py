@@ -1,19 +1,23 @@
-"""Does what the paper claims hold here? The claims, how ours is computed for each, and how it is judged.
+"""Does what the paper claims hold here? The claims, how ours is computed for each, and how it is
+judged.
 
-Every claim is a difference (or the order of a grid) that the paper found to lie on one side of 0. Two statements are
-made of it, by rules that were fixed before any table was made (three were changed since: see below).
+Every claim is a difference (or the order of a grid) that the paper found to lie on one side of 0.
+Two statements are made of it, by rules that were fixed before any table was made (three were
+changed since: see below).
 
-* Direction. Ours is computed seed by seed, between the same cells in every seed. Where the 95% interval over the seeds
-  lies on the paper's side of 0, the direction is the "same"; where it lies on the other side, "opposite"; where it
-  holds 0, we "cannot tell".
-  - A grid is compared by its order: Spearman's rank correlation between our cells and the paper's. The interval has to
-    lie above what a random order of n cells seldom reaches, 1.96 / sqrt(n - 1).
-  - "Hardly matters" is the same where the whole interval lies within 2 points of 0, and opposite where it lies outside.
-* Size. The paper's figure lies "inside" our interval, or "outside". Where the paper gives a bound ("more than 10"), it
-  is inside if our interval reaches beyond it.
+* Direction. Ours is computed seed by seed, between the same cells in every seed. Where the 95%
+  interval over the seeds lies on the paper's side of 0, the direction is the "same"; where it lies
+  on the other side, "opposite"; where it holds 0, we "cannot tell".
+  - A grid is compared by its order: Spearman's rank correlation between our cells and the paper's.
+    The interval has to lie above what a random order of n cells seldom reaches, 1.96 / sqrt(n - 1).
+  - "Hardly matters" is the same where the whole interval lies within 2 points of 0, and opposite
+    where it lies outside.
+* Size. The paper's figure lies "inside" our interval, or "outside". Where the paper gives a bound
+  ("more than 10"), it is inside if our interval reaches beyond it.
 
-Changed since: a rank correlation had to lie above 0 only; the orders of four cells are no claims any more, since not
-even the paper's own order could be told from luck; direction and size were one verdict.
+Changed since: a rank correlation had to lie above 0 only; the orders of four cells are no claims
+any more, since not even the paper's own order could be told from luck; direction and size were one
+verdict.
 """
 
 import math
@@ -89,7 +93,8 @@ class Judged:
         direction: "same", "opposite" or "cannot tell".
         size: "inside", "outside" or, where the paper gives no figure, "".
         sides: The parts of a difference of gains: (mean, width) each.
-        by_knn: The same with kNN in the place of the linear probe; None where that changes nothing that was measured.
+        by_knn: The same with kNN in the place of the linear probe; None where that changes nothing
+            that was measured.
     """
 
     claim: Claim
@@ -124,10 +129,14 @@ def with_interval(mean: float, width: float, digits: int) -> str:
 
 
 def mean_of(rows: list[dict], column: str = "probe", **which) -> BySeed:
-    """Return for each seed the mean of a column, in percent, over the rows whose other columns are as given."""
+    """Return for each seed the mean of a column, in percent, over the rows whose other columns are
+    as given.
+    """
     values: dict[str, list[float]] = {}
     for row in rows:
-        if row.get(column, "") not in ("", None) and all(row[name] == value for name, value in which.items()):
+        if row.get(column, "") not in ("", None) and all(
+            row[name] == value for name, value in which.items()
+        ):
             values.setdefault(str(row["seed"]), []).append(100 * float(row[column]))
     return {seed: sum(of_seed) / len(of_seed) for seed, of_seed in values.items()}
 
@@ -138,9 +147,14 @@ def minus(first: BySeed, second: BySeed) -> BySeed:
 
 
 def rank_correlation(cells: list[BySeed], paper: list[float]) -> BySeed:
-    """Return for each seed that all cells have Spearman's correlation of our cells with the paper's."""
+    """Return for each seed that all cells have Spearman's correlation of our cells with the
+    paper's.
+    """
     seeds = set.intersection(*(set(cell) for cell in cells))
-    return {seed: float(stats.spearmanr([cell[seed] for cell in cells], paper).statistic) for seed in sorted(seeds)}
+    return {
+        seed: float(stats.spearmanr([cell[seed] for cell in cells], paper).statistic)
+        for seed in sorted(seeds)
+    }
 
 
 # Composition, Figure 5.
@@ -162,7 +176,12 @@ def _better_alone(rows: list[dict]) -> BySeed:
 
 def _best_other_pair(rows: list[dict]) -> BySeed:
     names = list(dict.fromkeys(row["first"] for row in rows))
-    others = [pair(rows, a, b) for k, a in enumerate(names) for b in names[:k] if {a, b} != {"crop", "color"}]
+    others = [
+        pair(rows, a, b)
+        for k, a in enumerate(names)
+        for b in names[:k]
+        if {a, b} != {"crop", "color"}
+    ]
     return max(others, key=lambda scores: sum(scores.values()) / len(scores))
 
 
@@ -198,9 +217,11 @@ def _stronger_supervised(rows: list[dict]) -> BySeed:
 
 
 def batch_cell(rows: list[dict], scaling: str, batch: int, epochs: int) -> BySeed:
-    """Return the contrastive accuracy of a cell; at the largest batch the two scalings are one run."""
+    """Return the contrastive accuracy of a cell; at the largest batch both scalings are one run."""
     scaling = "linear" if batch == BATCHES[-1] else scaling
-    return mean_of(rows, objective="contrastive", scaling=scaling, batch=str(batch), epochs=str(epochs))
+    return mean_of(
+        rows, objective="contrastive", scaling=scaling, batch=str(batch), epochs=str(epochs)
+    )
 
 
 def _batch_order(rows: list[dict], scaling: str) -> BySeed:
@@ -213,14 +234,21 @@ def _batch_order(rows: list[dict], scaling: str) -> BySeed:
 
 
 def _largest_over_smallest(rows: list[dict], epochs: int) -> BySeed:
-    return minus(batch_cell(rows, "linear", BATCHES[-1], epochs), batch_cell(rows, "linear", BATCHES[0], epochs))
+    return minus(
+        batch_cell(rows, "linear", BATCHES[-1], epochs),
+        batch_cell(rows, "linear", BATCHES[0], epochs),
+    )
 
 
 def _gain(rows: list[dict], objective: str, knob: str) -> BySeed:
-    """Return what the largest batch, or the longest training, gains over the smallest, as a mean over the rest."""
+    """Return what the largest batch, or the longest training, gains over the smallest, as a mean
+    over the rest.
+    """
     column = "accuracy" if objective == "supervised" else "probe"
     ends = BATCHES if knob == "batch" else LENGTHS
-    of_linear = [row for row in rows if row["objective"] == objective and row["scaling"] == "linear"]
+    of_linear = [
+        row for row in rows if row["objective"] == objective and row["scaling"] == "linear"
+    ]
     high = mean_of(of_linear, column, **{knob: str(ends[-1])})
     low = mean_of(of_linear, column, **{knob: str(ends[0])})
     return minus(high, low)
@@ -252,7 +280,9 @@ def _knowledge_claim(question: str) -> Claim:
     _, h, z = TABLE_3[question]
     name = question.replace(" ", "-").lower()
     return Claim(
-        f"h-knows-{name}", "knowledge", f"h tells more than z: {question}",
+        f"h-knows-{name}",
+        "knowledge",
+        f"h tells more than z: {question}",
         lambda rows: minus(_known(rows, question, "h"), _known(rows, question, "z")),
         paper=round(h - z, 1),
     )
@@ -260,109 +290,206 @@ def _knowledge_claim(question: str) -> Claim:
 
 CLAIMS = (
     Claim(
-        "crop-color-beats-either", "composition", "crop with colour beats the better of the two alone",
-        lambda rows: minus(_crop_with_color(rows), _better_alone(rows)), paper=23.0,
+        "crop-color-beats-either",
+        "composition",
+        "crop with colour beats the better of the two alone",
+        lambda rows: minus(_crop_with_color(rows), _better_alone(rows)),
+        paper=23.0,
     ),
     Claim(
-        "crop-color-beats-pairs", "composition", "crop with colour beats the best other pair",
-        lambda rows: minus(_crop_with_color(rows), _best_other_pair(rows)), paper=10.0,
+        "crop-color-beats-pairs",
+        "composition",
+        "crop with colour beats the best other pair",
+        lambda rows: minus(_crop_with_color(rows), _best_other_pair(rows)),
+        paper=10.0,
     ),
     Claim(
-        "color-beats-without", "composition", "pairs with colour beat pairs without",
-        lambda rows: _with_over_without(rows, "color"), paper=3.6,
+        "color-beats-without",
+        "composition",
+        "pairs with colour beat pairs without",
+        lambda rows: _with_over_without(rows, "color"),
+        paper=3.6,
     ),
     Claim(
-        "crop-beats-without", "composition", "pairs with a crop beat pairs without",
-        lambda rows: _with_over_without(rows, "crop"), paper=22.5,
-    ),
-    Claim("composition-order", "composition", "the order of the 49 cells", _composition_order, cells=49),
-    Claim("strength-simclr", "color", "SimCLR gains from strength 1/8 to 1", _stronger_simclr, paper=3.6),
-    Claim(
-        "strength-supervised", "color", "supervised training falls from strength 1/8 to 1", _stronger_supervised,
-        paper=-1.3, falls=True,
+        "crop-beats-without",
+        "composition",
+        "pairs with a crop beat pairs without",
+        lambda rows: _with_over_without(rows, "crop"),
+        paper=22.5,
     ),
     Claim(
-        "strength-against-supervised", "color", "from strength 1/8 to 1, SimCLR loses less than supervised training",
-        lambda rows: minus(_stronger_simclr(rows), _stronger_supervised(rows)), paper=4.9,
+        "composition-order",
+        "composition",
+        "the order of the 49 cells",
+        _composition_order,
+        cells=49,
+    ),
+    Claim(
+        "strength-simclr",
+        "color",
+        "SimCLR gains from strength 1/8 to 1",
+        _stronger_simclr,
+        paper=3.6,
+    ),
+    Claim(
+        "strength-supervised",
+        "color",
+        "supervised training falls from strength 1/8 to 1",
+        _stronger_supervised,
+        paper=-1.3,
+        falls=True,
+    ),
+    Claim(
+        "strength-against-supervised",
+        "color",
+        "from strength 1/8 to 1, SimCLR loses less than supervised training",
+        lambda rows: minus(_stronger_simclr(rows), _stronger_supervised(rows)),
+        paper=4.9,
         sides={"SimCLR": _stronger_simclr, "supervised": _stronger_supervised},
     ),
     Claim(
-        "blur-on-top", "color", "SimCLR gains from blur on top",
-        lambda rows: minus(_strength(rows, "contrastive", "1 + blur"), _strength(rows, "contrastive", "1")), paper=1.3,
+        "blur-on-top",
+        "color",
+        "SimCLR gains from blur on top",
+        lambda rows: minus(
+            _strength(rows, "contrastive", "1 + blur"), _strength(rows, "contrastive", "1")
+        ),
+        paper=1.3,
     ),
     Claim(
-        "head-nonlinear-beats-linear", "head", "a nonlinear head beats a linear one",
-        lambda rows: minus(mean_of(rows, head="nonlinear"), mean_of(rows, head="linear")), paper=3.0,
+        "head-nonlinear-beats-linear",
+        "head",
+        "a nonlinear head beats a linear one",
+        lambda rows: minus(mean_of(rows, head="nonlinear"), mean_of(rows, head="linear")),
+        paper=3.0,
     ),
     Claim(
-        "head-nonlinear-beats-none", "head", "a nonlinear head beats none",
-        lambda rows: minus(mean_of(rows, head="nonlinear"), mean_of(rows, head="none")), paper=10.0, bound=True,
+        "head-nonlinear-beats-none",
+        "head",
+        "a nonlinear head beats none",
+        lambda rows: minus(mean_of(rows, head="nonlinear"), mean_of(rows, head="none")),
+        paper=10.0,
+        bound=True,
     ),
     Claim(
-        "head-h-beats-z", "head", "with a nonlinear head, h beats z",
-        lambda rows: minus(mean_of(rows, head="nonlinear"), mean_of(rows, "probe_z", head="nonlinear")),
-        paper=10.0, bound=True,
+        "head-h-beats-z",
+        "head",
+        "with a nonlinear head, h beats z",
+        lambda rows: minus(
+            mean_of(rows, head="nonlinear"), mean_of(rows, "probe_z", head="nonlinear")
+        ),
+        paper=10.0,
+        bound=True,
     ),
     Claim(
-        "head-length", "head", "z of 512 numbers or of 32: hardly matters",
-        lambda rows: minus(_length_of_z(rows, "512"), _length_of_z(rows, "32")), small=True,
+        "head-length",
+        "head",
+        "z of 512 numbers or of 32: hardly matters",
+        lambda rows: minus(_length_of_z(rows, "512"), _length_of_z(rows, "32")),
+        small=True,
     ),
     *(_knowledge_claim(question) for question in TABLE_3),
-    # The paper's cells differ more by their length than by their batch: this order is mostly that of the lengths.
+    # The paper's cells differ more by their length than by their batch: this order is mostly that
+    # of the lengths.
     Claim(
-        "batch-order-linear", "batch_epochs", "the order of the 16 cells (mostly of their lengths), linear scaling",
-        lambda rows: _batch_order(rows, "linear"), cells=16,
+        "batch-order-linear",
+        "batch_epochs",
+        "the order of the 16 cells (mostly of their lengths), linear scaling",
+        lambda rows: _batch_order(rows, "linear"),
+        cells=16,
     ),
     Claim(
-        "batch-order-root", "batch_epochs", "the order of the 16 cells (mostly of their lengths), root scaling",
-        lambda rows: _batch_order(rows, "sqrt"), cells=16, data=("photos",),
+        "batch-order-root",
+        "batch_epochs",
+        "the order of the 16 cells (mostly of their lengths), root scaling",
+        lambda rows: _batch_order(rows, "sqrt"),
+        cells=16,
+        data=("photos",),
     ),
     Claim(
-        "batch-largest-beats-smallest", "batch_epochs", "8 times the batch is better, shortest training",
-        lambda rows: _largest_over_smallest(rows, LENGTHS[0]), paper=6.5,
+        "batch-largest-beats-smallest",
+        "batch_epochs",
+        "8 times the batch is better, shortest training",
+        lambda rows: _largest_over_smallest(rows, LENGTHS[0]),
+        paper=6.5,
     ),
     Claim(
-        "batch-lead-shrinks", "batch_epochs", "that lead shrinks from the shortest training to the longest",
-        lambda rows: minus(_largest_over_smallest(rows, LENGTHS[0]), _largest_over_smallest(rows, LENGTHS[-1])),
+        "batch-lead-shrinks",
+        "batch_epochs",
+        "that lead shrinks from the shortest training to the longest",
+        lambda rows: minus(
+            _largest_over_smallest(rows, LENGTHS[0]), _largest_over_smallest(rows, LENGTHS[-1])
+        ),
         paper=4.2,
     ),
     Claim(
-        "root-beats-linear", "batch_epochs", "root scaling beats linear, smallest batch and shortest training",
-        lambda rows: minus(batch_cell(rows, "sqrt", BATCHES[0], LENGTHS[0]),
-                           batch_cell(rows, "linear", BATCHES[0], LENGTHS[0])),
-        paper=5.3, data=("photos",),
+        "root-beats-linear",
+        "batch_epochs",
+        "root scaling beats linear, smallest batch and shortest training",
+        lambda rows: minus(
+            batch_cell(rows, "sqrt", BATCHES[0], LENGTHS[0]),
+            batch_cell(rows, "linear", BATCHES[0], LENGTHS[0]),
+        ),
+        paper=5.3,
+        data=("photos",),
     ),
     Claim(
-        "longest-beats-shortest", "batch_epochs", "training 8 times as long is better, largest batch",
-        lambda rows: minus(batch_cell(rows, "linear", BATCHES[-1], LENGTHS[-1]),
-                           batch_cell(rows, "linear", BATCHES[-1], LENGTHS[0])),
+        "longest-beats-shortest",
+        "batch_epochs",
+        "training 8 times as long is better, largest batch",
+        lambda rows: minus(
+            batch_cell(rows, "linear", BATCHES[-1], LENGTHS[-1]),
+            batch_cell(rows, "linear", BATCHES[-1], LENGTHS[0]),
+        ),
         paper=4.9,
     ),
     Claim(
-        "batch-against-supervised", "batch_epochs", "by a larger batch, SimCLR loses less than supervised training",
+        "batch-against-supervised",
+        "batch_epochs",
+        "by a larger batch, SimCLR loses less than supervised training",
         lambda rows: minus(_gain(rows, "contrastive", "batch"), _gain(rows, "supervised", "batch")),
-        data=("photos",), sides=_against_supervised("batch"),
+        data=("photos",),
+        sides=_against_supervised("batch"),
     ),
     Claim(
-        "length-against-supervised", "batch_epochs", "by longer training, SimCLR gains more than supervised training",
-        lambda rows: minus(_gain(rows, "contrastive", "epochs"), _gain(rows, "supervised", "epochs")),
-        data=("photos",), sides=_against_supervised("epochs"),
+        "length-against-supervised",
+        "batch_epochs",
+        "by longer training, SimCLR gains more than supervised training",
+        lambda rows: minus(
+            _gain(rows, "contrastive", "epochs"), _gain(rows, "supervised", "epochs")
+        ),
+        data=("photos",),
+        sides=_against_supervised("epochs"),
     ),
     Claim(
-        "tau-0.1-beats-0.05", "temperature", "τ 0.1 beats τ 0.05",
-        lambda rows: minus(_tau(rows, "yes", "0.1"), _tau(rows, "yes", "0.05")), paper=4.7,
+        "tau-0.1-beats-0.05",
+        "temperature",
+        "τ 0.1 beats τ 0.05",
+        lambda rows: minus(_tau(rows, "yes", "0.1"), _tau(rows, "yes", "0.05")),
+        paper=4.7,
     ),
     Claim(
-        "tau-0.1-beats-1", "temperature", "τ 0.1 beats τ 1",
-        lambda rows: minus(_tau(rows, "yes", "0.1"), _tau(rows, "yes", "1")), paper=6.4,
+        "tau-0.1-beats-1",
+        "temperature",
+        "τ 0.1 beats τ 1",
+        lambda rows: minus(_tau(rows, "yes", "0.1"), _tau(rows, "yes", "1")),
+        paper=6.4,
     ),
     Claim(
-        "l2-beats-none", "temperature", "with L2 (τ 0.1) beats without (τ 10)",
-        lambda rows: minus(_tau(rows, "yes", "0.1"), _tau(rows, "no", "10")), paper=7.2,
+        "l2-beats-none",
+        "temperature",
+        "with L2 (τ 0.1) beats without (τ 10)",
+        lambda rows: minus(_tau(rows, "yes", "0.1"), _tau(rows, "no", "10")),
+        paper=7.2,
     ),
     Claim(
-        "more-pairs-without-l2", "temperature", "more pairs are found without L2 (τ 10) than with it (τ 0.1)",
-        lambda rows: minus(_tau(rows, "no", "10", "pairs_found"), _tau(rows, "yes", "0.1", "pairs_found")), paper=3.9,
+        "more-pairs-without-l2",
+        "temperature",
+        "more pairs are found without L2 (τ 10) than with it (τ 0.1)",
+        lambda rows: minus(
+            _tau(rows, "no", "10", "pairs_found"), _tau(rows, "yes", "0.1", "pairs_found")
+        ),
+        paper=3.9,
     ),
 )
 
@@ -385,8 +512,12 @@ def judge(study: str, rows: list[dict]) -> list[Judged]:
     return judged
 
 
-def judge_rows(claim: Claim, data: str, rows: list[dict], seeds: int, by_knn: bool = False) -> Judged:
-    """Return what became of a claim by rows that hold whole seeds; `by_knn`: they have kNN in the probe's place."""
+def judge_rows(
+    claim: Claim, data: str, rows: list[dict], seeds: int, by_knn: bool = False
+) -> Judged:
+    """Return what became of a claim by rows that hold whole seeds; `by_knn`: they have kNN in the
+    probe's place.
+    """
     mean, width = mean_interval(list(claim.ours(rows).values()))
     sides = {name: mean_interval(list(side(rows).values())) for name, side in claim.sides.items()}
     other = None
@@ -405,13 +536,22 @@ def direction(claim: Claim, mean: float, width: float) -> str:
         farthest = abs(mean) + width
         nearest = abs(mean) - width
         return "same" if farthest < SMALL else "opposite" if nearest > SMALL else "cannot tell"
-    chance = 1.96 / math.sqrt(claim.cells - 1) if claim.cells else 0.0  # 1 / sqrt(n - 1): spread of ρ in random orders
+    # 1 / sqrt(n - 1): spread of ρ in random orders
+    chance = 1.96 / math.sqrt(claim.cells - 1) if claim.cells else 0.0
     towards = -mean if claim.falls else mean
-    return "same" if towards - width > chance else "opposite" if towards + width < -chance else "cannot tell"
+    return (
+        "same"
+        if towards - width > chance
+        else "opposite"
+        if towards + width < -chance
+        else "cannot tell"
+    )
 
 
 def size(claim: Claim, mean: float, width: float) -> str:
-    """Return whether the paper's figure lies "inside" our interval or "outside"; "" where there is none."""
+    """Return whether the paper's figure lies "inside" our interval or "outside"; "" where there is
+    none.
+    """
     if claim.paper is None or math.isnan(width):
         return ""
     if claim.bound:
@@ -420,7 +560,8 @@ def size(claim: Claim, mean: float, width: float) -> str:
 
 
 def whole_seeds(study: str, rows: list[dict]) -> tuple[list[dict], int]:
-    """Return the rows of those seeds that have every cell of the study with a score, and how many those seeds are.
+    """Return the rows of those seeds that have every cell of the study with a score, and how many
+    those seeds are.
 
     Both sides of a difference then hold the same cells in every seed.
     """
@@ -429,14 +570,17 @@ def whole_seeds(study: str, rows: list[dict]) -> tuple[list[dict], int]:
     have: dict[str, set] = {}
     for row in rows:
         if not row.get("failed"):
-            have.setdefault(str(row["seed"]), set()).add(tuple(str(row[column]) for column in columns))
+            have.setdefault(str(row["seed"]), set()).add(
+                tuple(str(row[column]) for column in columns)
+            )
     needed = {cell for cell in cells if rows and cell[0] == rows[0]["data"]}
     whole = {seed for seed, of_seed in have.items() if of_seed >= needed}
     return [row for row in rows if str(row["seed"]) in whole], len(whole)
 
 
 def below_untrained(rows: list[dict], untrained: list[dict], data: str) -> tuple[float, int]:
-    """Return an untrained encoder's accuracy in percent, and how many cells of the composition map lie below it.
+    """Return an untrained encoder's accuracy in percent, and how many cells of the composition map
+    lie below it.
 
     Args:
         rows: Of the study "composition".
@@ -446,6 +590,9 @@ def below_untrained(rows: list[dict], untrained: list[dict], data: str) -> tuple
     accuracies = [100 * float(row["probe"]) for row in untrained if row["data"] == data]
     baseline = sum(accuracies) / len(accuracies)
     of_data = [row for row in rows if row["data"] == data]
-    cells = [mean_of(of_data, first=first, second=second) for first, second in product(TRANSFORMS, TRANSFORMS)]
+    cells = [
+        mean_of(of_data, first=first, second=second)
+        for first, second in product(TRANSFORMS, TRANSFORMS)
+    ]
     means = [sum(cell.values()) / len(cell) for cell in cells]
     return baseline, sum(mean < baseline for mean in means)

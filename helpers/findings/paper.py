@@ -1,7 +1,7 @@
 """What the paper measured on ImageNet, in percent: the tables and figures that ours are set beside.
 
-Source: Chen et al. 2020, arXiv 2002.05709v3. The cells of Figure 5 are from memory; their row means agree with those of
-the figure, and they were not read from the PDF again.
+Source: Chen et al. 2020, arXiv 2002.05709v3. The cells of Figure 5 are from memory; their row means
+agree with those of the figure, and they were not read from the PDF again.
 """
 
 from helpers.findings.studies import STRENGTHS
@@ -37,7 +37,8 @@ TABLE_6 = {"MoCo": 60.6, "PIRL": 63.6, "CPC v2": 63.8, "SimCLR": 69.3, "SimCLR, 
 # Table 7, top-5 after fine-tuning on 1% and on 10% of the labels.
 TABLE_7 = {"supervised": (48.4, 80.4), "SimCLR": (75.5, 87.8), "SimCLR, 4× as wide": (85.8, 92.6)}
 
-# Table B.1, by scaling of the learning rate: a row for each batch size, a column for each length of training.
+# Table B.1, by scaling of the learning rate: a row for each batch size, a column for each length of
+# training.
 PAPER_BATCHES = (256, 512, 1024, 2048, 4096, 8192)
 PAPER_LENGTHS = (100, 200, 400, 800)
 TABLE_B1 = {
@@ -59,7 +60,8 @@ TABLE_B1 = {
     ),
 }
 
-# Figure 5, top-1 of a linear probe: first transform, then second; one transform alone on the diagonal.
+# Figure 5, top-1 of a linear probe: first transform, then second; one transform alone on the
+# diagonal.
 _FIGURE_5 = {
     "crop": (33.1, 33.9, 56.3, 46.0, 39.9, 35.0, 30.2),
     "cutout": (32.2, 25.6, 33.9, 40.0, 26.5, 25.2, 22.4),
@@ -74,4 +76,6 @@ FIGURE_5 = {
     for first, row in _FIGURE_5.items()
     for second, accuracy in zip(TRANSFORMS, row, strict=True)
 }
-FIGURE_5_NOTE = "Cells of the paper's Figure 5 from memory; their row means agree. Not read from the PDF again."
+FIGURE_5_NOTE = (
+    "Cells of the paper's Figure 5 from memory; their row means agree. Not read from the PDF again."
+)

@@ -1,7 +1,9 @@
-"""The paper's findings at the scale of one machine: grids of short runs, each cell with the course's own training.
+"""The paper's findings at the scale of one machine: grids of short runs, each cell with the
+course's own training.
 
-A cell of a study is a run of `pretrain` and what is measured of it. Chen et al. 2020 measured the same
-on ImageNet with runs that were some ten thousand times longer: `agreement.py` holds their figures and compares.
+A cell of a study is a run of `pretrain` and what is measured of it. Chen et al. 2020 measured the
+same on ImageNet with runs that were some ten thousand times longer: `agreement.py` holds their
+figures and compares.
 """
 
 import json
@@ -54,7 +56,8 @@ def _parts(name: str, images: int) -> tuple[ImageSet, ImageSet, ImageSet]:
 
 
 def run_cell(cell: Cell, photos: str = "cifar10", progress: bool = False) -> list[dict]:
-    """Train one cell and return its rows: what names it, what was measured on test images, and how it was made.
+    """Train one cell and return its rows: what names it, what was measured on test images, and how
+    it was made.
 
     Args:
         cell: Of one of STUDIES.
@@ -68,27 +71,42 @@ def run_cell(cell: Cell, photos: str = "cifar10", progress: bool = False) -> lis
     train, val, test = _parts("shapes" if cell.data == "shapes" else photos, cell.images)
     settings = _fitted(cell, train)
     try:
-        found = pretrain(train, settings, loss=None if cell.l2 else unnormalized_nt_xent, progress=progress,
-                         evaluations=0)
+        found = pretrain(
+            train,
+            settings,
+            loss=None if cell.l2 else unnormalized_nt_xent,
+            progress=progress,
+            evaluations=0,
+        )
         if found.interrupted:
             raise KeyboardInterrupt
         for part in (found.encoder, found.head):
             part.to(pick_device())
-        measured = _knowledge(cell, found, train, val, test) if cell.measure == "knowledge" else [
-            _scores(cell, found, train, val, test)]
+        measured = (
+            _knowledge(cell, found, train, val, test)
+            if cell.measure == "knowledge"
+            else [_scores(cell, found, train, val, test)]
+        )
     except Diverged as error:  # that is a result as well
         found, measured = None, [{"failed": " ".join(str(error).split())}]
-    made = {"seed": cell.settings.seed, "images": len(train), "test_images": len(test),
-            "source": _source(cell, photos),
-            "training_minutes": found.card["seconds"] / 60 if found else "",
-            "minutes": (time.monotonic() - started) / 60,
-            "settings": json.dumps(asdict(settings)),
-            "threads": torch.get_num_threads(), "hardware": hardware(), "torch": torch.__version__}
+    made = {
+        "seed": cell.settings.seed,
+        "images": len(train),
+        "test_images": len(test),
+        "source": _source(cell, photos),
+        "training_minutes": found.card["seconds"] / 60 if found else "",
+        "minutes": (time.monotonic() - started) / 60,
+        "settings": json.dumps(asdict(settings)),
+        "threads": torch.get_num_threads(),
+        "hardware": hardware(),
+        "torch": torch.__version__,
+    }
     return [{"data": cell.data, **cell.about, **each, **made} for each in measured]
 
 
 def score_untrained(data: str, seed: int, photos: str = "cifar10") -> dict:
-    """Return the row of an encoder as a run of "composition" begins with it, measured as that study measures.
+    """Return the row of an encoder as a run of "composition" begins with it, measured as that study
+    measures.
 
     Args:
         data: "photos" or "shapes".
@@ -99,9 +117,17 @@ def score_untrained(data: str, seed: int, photos: str = "cifar10") -> dict:
     parts = _parts("shapes" if data == "shapes" else photos, cell.images)
     encoder = SimCLR(cell.settings, parts[0].images).encoder.eval().to(pick_device())
     scores = evaluate(encoder, *parts, strengths=PROBE_STRENGTHS)
-    return {"data": data, "knn": scores["knn"], "probe": scores["probe"], "seed": seed, "images": len(parts[0]),
-            "test_images": len(parts[2]), "source": _source(cell, photos), "hardware": hardware(),
-            "torch": torch.__version__}
+    return {
+        "data": data,
+        "knn": scores["knn"],
+        "probe": scores["probe"],
+        "seed": seed,
+        "images": len(parts[0]),
+        "test_images": len(parts[2]),
+        "source": _source(cell, photos),
+        "hardware": hardware(),
+        "torch": torch.__version__,
+    }
 
 
 def rerun(study: str, seed: int, images: int | None = None, **about: str) -> dict:
@@ -117,10 +143,16 @@ def rerun(study: str, seed: int, images: int | None = None, **about: str) -> dic
         ValueError: If there is no such cell.
     """
     wanted = {name.replace("_", " "): value for name, value in about.items()}
-    found = [cell for cell in _study(study)(seed) if cell.data == "shapes" and wanted.items() <= cell.about.items()]
+    found = [
+        cell
+        for cell in _study(study)(seed)
+        if cell.data == "shapes" and wanted.items() <= cell.about.items()
+    ]
     if len(found) != 1:
-        raise ValueError(f"{len(found)} cells of {study} on shapes have {wanted}; name one by its columns: "
-                         f"{', '.join(_study(study)(seed)[0].about)}")
+        raise ValueError(
+            f"{len(found)} cells of {study} on shapes have {wanted}; name one by its columns: "
+            f"{', '.join(_study(study)(seed)[0].about)}"
+        )
     cell = found[0]
     if images is not None:
         cell = replace(cell, images=images, settings=replace(cell.settings, epochs=1.0))
@@ -128,7 +160,9 @@ def rerun(study: str, seed: int, images: int | None = None, **about: str) -> dic
 
 
 def _fitted(cell: Cell, train: ImageSet) -> Settings:
-    """Return the settings of a cell for these images: supervised training has an output for each class."""
+    """Return the settings of a cell for these images: supervised training has an output for each
+    class.
+    """
     supervised = cell.settings.objective == "supervised"
     return replace(cell.settings, head_dim=len(train.classes)) if supervised else cell.settings
 
@@ -154,23 +188,29 @@ def _scores(cell: Cell, found: Pretrained, train: ImageSet, val: ImageSet, test:
         return scores | {"accuracy": (logits.argmax(dim=1) == test.labels).float().mean().item()}
     scores["pairs_found"] = pairs_found(found, test, cell.l2)
     if cell.measure == "head":
-        of_z = evaluate(nn.Sequential(found.encoder, found.head), train, val, test, strengths=PROBE_STRENGTHS)
+        of_z = evaluate(
+            nn.Sequential(found.encoder, found.head), train, val, test, strengths=PROBE_STRENGTHS
+        )
         scores |= {"knn_z": of_z["knn"], "probe_z": of_z["probe"]}
-    if cell.settings.one_branch and cell.data == "shapes" and cell.settings.seed == 0:  # what the explorer shows
+    # what the explorer shows
+    if cell.settings.one_branch and cell.data == "shapes" and cell.settings.seed == 0:
         scores["neighbors"] = json.dumps(neighbors(found.encoder, train, test))
     return scores
 
 
 @torch.inference_mode()
 def pairs_found(found: Pretrained, images: ImageSet, l2: bool = True, batches: int = 8) -> float:
-    """Return the share of views whose partner is the most similar of a batch, by the similarity that the loss uses.
+    """Return the share of views whose partner is the most similar of a batch, by the similarity
+    that the loss uses.
 
     Of new views of held-out images, in batches as large as those of the training.
     """
     views, generator = view_maker(found.settings), torch.Generator().manual_seed(0)
     device = next((p.device for p in found.encoder.parameters()), torch.device("cpu"))
     share = []
-    for rows in torch.randperm(len(images), generator=generator).split(found.settings.batch_size)[:batches]:
+    for rows in torch.randperm(len(images), generator=generator).split(found.settings.batch_size)[
+        :batches
+    ]:
         z = found.head(found.encoder(views(images.images[rows], generator).to(device))).cpu()
         if l2:
             share.append(contrastive_rank(z)[0].item())
@@ -181,30 +221,53 @@ def pairs_found(found: Pretrained, images: ImageSet, l2: bool = True, batches: i
 
 
 def neighbors(encoder: nn.Module, bank: ImageSet, asked: ImageSet, count: int = 4) -> list[list]:
-    """Return the rows of the nearest `bank` images, by cosine similarity, of each of the first six asked for."""
-    first, second = (F.normalize(extract_features(encoder, images), dim=1)
-                     for images in (asked.images[:6], bank.images))
+    """Return the rows of the nearest `bank` images, by cosine similarity, of each of the first six
+    asked for.
+    """
+    first, second = (
+        F.normalize(extract_features(encoder, images), dim=1)
+        for images in (asked.images[:6], bank.images)
+    )
     return (first @ second.T).topk(count, dim=1).indices.tolist()
 
 
 def _knowledge(cell: Cell, found: Pretrained, *parts: ImageSet) -> list[dict]:
-    nets = {"pixels": nn.Flatten(), "h": found.encoder, "z": nn.Sequential(found.encoder, found.head)}
-    own = {"nothing": "colour or grey", "rotation": "rotation", "noise": "original or noisy",
-           "Sobel": "original or Sobel"}[cell.about["added"]]
+    nets = {
+        "pixels": nn.Flatten(),
+        "h": found.encoder,
+        "z": nn.Sequential(found.encoder, found.head),
+    }
+    own = {
+        "nothing": "colour or grey",
+        "rotation": "rotation",
+        "noise": "original or noisy",
+        "Sobel": "original or Sobel",
+    }[cell.about["added"]]
     questions = {own: [_asked(part, own) for part in parts]}
     if cell.about["added"] == "nothing":
         if parts[0].factors:
-            questions |= {name: [_binned(part, parts[0], name) for part in parts] for name in FACTORS}
+            questions |= {
+                name: [_binned(part, parts[0], name) for part in parts] for name in FACTORS
+            }
         questions["class"] = list(parts)
     rows = []
     for (question, (train, val, test)), (name, net) in product(questions.items(), nets.items()):
         accuracy = train_last_layers(net, train, val, hidden=256, steps=600).accuracy(test)
-        rows.append({"question": question, "read from": name, "accuracy": accuracy, "chance": 1 / len(test.classes)})
+        rows.append(
+            {
+                "question": question,
+                "read from": name,
+                "accuracy": accuracy,
+                "chance": 1 / len(test.classes),
+            }
+        )
     return rows
 
 
 def _asked(part: ImageSet, question: str) -> ImageSet:
-    """Return the images with a transform on some of them, and which one as their label; as many of each."""
+    """Return the images with a transform on some of them, and which one as their label; as many of
+    each.
+    """
     ways = 4 if question == "rotation" else 2
     own = int.from_bytes(part.name.encode(), "big") % 2**31  # other draws for each split
     generator = torch.Generator().manual_seed(own)
@@ -220,26 +283,42 @@ def _asked(part: ImageSet, question: str) -> ImageSet:
     else:
         changed = sobel(images, torch.ones(len(part)))
     images = torch.where((labels > 0)[:, None, None, None], changed, images)
-    return ImageSet(part.name, (images * 255).round().byte(), labels, tuple(str(way) for way in range(ways)))
+    return ImageSet(
+        part.name, (images * 255).round().byte(), labels, tuple(str(way) for way in range(ways))
+    )
 
 
 def _binned(part: ImageSet, train: ImageSet, factor: str) -> ImageSet:
-    """Return the images with a quarter of a factor's range as their label, as many of `train` in each quarter."""
+    """Return the images with a quarter of a factor's range as their label, as many of `train` in
+    each quarter.
+    """
     borders = train.factors[factor].quantile(torch.tensor([0.25, 0.5, 0.75]))
-    return ImageSet(part.name, part.images, torch.bucketize(part.factors[factor], borders), tuple("1234"))
+    return ImageSet(
+        part.name, part.images, torch.bucketize(part.factors[factor], borders), tuple("1234")
+    )
 
 
-def run_study(name: str, *, photos: str = "cifar10", data: tuple[str, ...] = DATA, seeds: int = 3, workers: int = 1,
-              known: Sequence[dict] = (), keep: Callable[[list[dict]], None] | None = None,
-              progress: bool = True) -> list[dict]:
-    """Return the rows of a study, those that are known already and those of the cells that are missing.
+def run_study(
+    name: str,
+    *,
+    photos: str = "cifar10",
+    data: tuple[str, ...] = DATA,
+    seeds: int = 3,
+    workers: int = 1,
+    known: Sequence[dict] = (),
+    keep: Callable[[list[dict]], None] | None = None,
+    progress: bool = True,
+) -> list[dict]:
+    """Return the rows of a study, those that are known already and those of the cells that are
+    missing.
 
     Args:
         name: One of STUDIES.
         photos: See `run_cell`.
         data: "photos", "shapes" or both.
         seeds: How many.
-        workers: Processes that train at the same time, one thread each; 1 trains here, with all threads.
+        workers: Processes that train at the same time, one thread each; 1 trains here, with all
+            threads.
         known: Rows that an earlier call left.
         keep: Called with all rows after each cell.
         progress: Whether to say how long it may take, and show a progress bar.
@@ -252,22 +331,39 @@ def run_study(name: str, *, photos: str = "cifar10", data: tuple[str, ...] = DAT
     columns = ("data", *cells[0].about, "seed")
     for row in known:
         if not {*columns, "settings", "source", "images"} <= row.keys():
-            raise ValueError(f"the rows that are known already are not of the study {name!r}; start another table")
+            raise ValueError(
+                f"the rows that are known already are not of the study {name!r}; start another "
+                "table"
+            )
         done.setdefault(tuple(str(row[column]) for column in columns), []).append(row)
     for cell in cells:
         for row in done.get(cell.key, []):
             train = _parts("shapes" if cell.data == "shapes" else photos, cell.images)[0]
-            if asdict(_fitted(cell, train)) != json.loads(row["settings"]) or row["source"] != _source(
-                    cell, photos) or int(row["images"]) != len(train):
-                raise ValueError(f"the known row {' '.join(cell.key)} was made with other settings or images; start "
-                                 f"another table")
+            if (
+                asdict(_fitted(cell, train)) != json.loads(row["settings"])
+                or row["source"] != _source(cell, photos)
+                or int(row["images"]) != len(train)
+            ):
+                raise ValueError(
+                    f"the known row {' '.join(cell.key)} was made with other settings or images; "
+                    "start another table"
+                )
     missing = [cell for cell in cells if cell.key not in done]
     if missing and progress:
         hours, minutes = divmod(round(_estimate(missing, list(known), workers)), 60)
-        print(f"{len(missing)} of {len(cells)} runs to do: about {hours} h {minutes:02} min with {workers} "
-              f"worker{'s' * (workers > 1)}", flush=True)
-    bar = tqdm(total=len(cells), initial=len(cells) - len(missing), desc=name, unit="run", disable=not progress,
-               file=sys.stdout if "ipykernel" in sys.modules else None)
+        print(
+            f"{len(missing)} of {len(cells)} runs to do: about {hours} h {minutes:02} min with "
+            f"{workers} worker{'s' * (workers > 1)}",
+            flush=True,
+        )
+    bar = tqdm(
+        total=len(cells),
+        initial=len(cells) - len(missing),
+        desc=name,
+        unit="run",
+        disable=not progress,
+        file=sys.stdout if "ipykernel" in sys.modules else None,
+    )
     for cell, rows in _trained(missing, photos, workers):
         done[cell.key] = rows
         bar.update()
@@ -278,7 +374,9 @@ def run_study(name: str, *, photos: str = "cifar10", data: tuple[str, ...] = DAT
 
 
 def _in_order(done: dict[tuple, list[dict]], cells: list[Cell]) -> list[dict]:
-    """Return all rows, those of the study's cells first and in its order, whichever were ready first."""
+    """Return all rows, those of the study's cells first and in its order, whichever were ready
+    first.
+    """
     keys = dict.fromkeys([cell.key for cell in cells if cell.key in done] + list(done))
     return [row for key in keys for row in done[key]]
 
@@ -312,7 +410,7 @@ def _trained(cells: list[Cell], photos: str, workers: int):
 
 
 def _begin() -> None:
-    """Prepare a worker: one thread; the parent alone decides when it ends, also by its own death."""
+    """Prepare a worker: one thread; it ends when its parent says so, or with its parent."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -324,15 +422,26 @@ def _begin() -> None:
 
 
 def _estimate(cells: list[Cell], known: list[dict], workers: int) -> float:
-    """Return the minutes that the cells may take: by this machine's rows of the study, or by a few steps taken now."""
-    runs = {(row["data"], row["settings"]): row for row in known if row["hardware"] == hardware()}.values()
+    """Return the minutes that the cells may take: by this machine's rows of the study, or by a few
+    steps taken now.
+    """
+    runs = {
+        (row["data"], row["settings"]): row for row in known if row["hardware"] == hardware()
+    }.values()
     if runs:
-        views = sum(2 * int(row["images"]) * float(json.loads(row["settings"])["epochs"]) for row in runs)
+        views = sum(
+            2 * int(row["images"]) * float(json.loads(row["settings"])["epochs"]) for row in runs
+        )
         each = sum(float(row["minutes"]) for row in runs) / views
     else:
         some, settings = _parts("shapes", 2000)[0], settings_for("laptop", "shapes", epochs=1.0)
         threads = torch.get_num_threads()
         torch.set_num_threads(1 if workers > 1 else threads)
-        each = 1.3 * pretrain(some, settings, progress=False, evaluations=0).card["seconds"] / 60 / (2 * len(some))
+        each = (
+            1.3
+            * pretrain(some, settings, progress=False, evaluations=0).card["seconds"]
+            / 60
+            / (2 * len(some))
+        )
         torch.set_num_threads(threads)
     return each * sum(cell.views for cell in cells) / workers

@@ -1,7 +1,8 @@
 """Which claims are shown where, by a rule, and the Markdown tables that show them.
 
-The rule: a table that cannot hold all claims holds those of the paper's abstract and section titles, with a line for
-what is not measured here, and every claim that comes out opposite on photos, whether the paper stresses it or not.
+The rule: a table that cannot hold all claims holds those of the paper's abstract and section
+titles, with a line for what is not measured here, and every claim that comes out opposite on
+photos, whether the paper stresses it or not.
 """
 
 from collections import Counter
@@ -14,8 +15,10 @@ from helpers.results import read_results
 
 DIRECTIONS = ("same", "opposite", "cannot tell")
 KNN_MARK, MEMORY_MARK = "†", "‡"
-RULE = ("The lines are chosen by a rule, not by how they came out: the claims of the paper's abstract and of its "
-        "section titles, and every claim that is opposite on photos.")
+RULE = (
+    "The lines are chosen by a rule, not by how they came out: the claims of the paper's abstract "
+    "and of its section titles, and every claim that is opposite on photos."
+)
 
 
 @dataclass(frozen=True)
@@ -37,32 +40,54 @@ HEADLINES = (
     Headline("abstract, 3.1", ("crop-color-beats-either", "crop-color-beats-pairs")),
     Headline("3.2", ("strength-against-supervised",)),
     Headline("4.1", (), "SimCLR gains more from bigger models than supervised training"),
-    Headline("abstract, 4.2", ("head-nonlinear-beats-none", "head-nonlinear-beats-linear", "head-h-beats-z")),
+    Headline(
+        "abstract, 4.2",
+        ("head-nonlinear-beats-none", "head-nonlinear-beats-linear", "head-h-beats-z"),
+    ),
     Headline("5.1", ("tau-0.1-beats-1", "l2-beats-none"), "NT-Xent beats other losses"),
-    Headline("abstract, 5.2", ("batch-largest-beats-smallest", "longest-beats-shortest", "batch-against-supervised",
-                               "length-against-supervised")),
+    Headline(
+        "abstract, 5.2",
+        (
+            "batch-largest-beats-smallest",
+            "longest-beats-shortest",
+            "batch-against-supervised",
+            "length-against-supervised",
+        ),
+    ),
     Headline("abstract", ("few-labels-beat-scratch", "linear-matches-supervised")),
 )
 
 # Claims that notebook 05 measures, and no study.
 ELSEWHERE = (
     Claim(
-        "few-labels-beat-scratch", "transfer_cifar10", "with 1% of the labels, fine-tuning beats training from scratch",
-        lambda rows: minus(mean_of(rows, "accuracy", option="1", labels="50"),
-                           mean_of(rows, "accuracy", option="scratch", labels="50")),
-        paper=22.9, data=("photos",),  # Table B.4, top-1
+        "few-labels-beat-scratch",
+        "transfer_cifar10",
+        "with 1% of the labels, fine-tuning beats training from scratch",
+        lambda rows: minus(
+            mean_of(rows, "accuracy", option="1", labels="50"),
+            mean_of(rows, "accuracy", option="scratch", labels="50"),
+        ),
+        paper=22.9,
+        data=("photos",),  # Table B.4, top-1
     ),
     Claim(
-        "linear-matches-supervised", "encoders", "a linear layer on h matches supervised training (one run)",
-        lambda rows: minus(mean_of(rows, pretraining="SimCLR"), mean_of(rows, pretraining="supervised")),
-        small=True, data=("photos",),
+        "linear-matches-supervised",
+        "encoders",
+        "a linear layer on h matches supervised training (one run)",
+        lambda rows: minus(
+            mean_of(rows, pretraining="SimCLR"), mean_of(rows, pretraining="supervised")
+        ),
+        small=True,
+        data=("photos",),
     ),
 )
 
 
 def judge_all() -> list[Judged]:
     """Return what became of every claim, from the shipped tables."""
-    judged = [found for study in STUDIES for found in judge(study, read_results(f"findings_{study}"))]
+    judged = [
+        found for study in STUDIES for found in judge(study, read_results(f"findings_{study}"))
+    ]
     few, linear = ELSEWHERE
     rows = read_results(few.study)
     judged.append(judge_rows(few, "photos", rows, seeds=len({row["seed"] for row in rows})))
@@ -87,19 +112,27 @@ def claims_table(judged: list[Judged]) -> str:
 
 
 def headlines_table(judged: list[Judged]) -> str:
-    """Return the Markdown table of the claims that the rule selects, the rule, and a tally of all claims."""
+    """Return the Markdown table of the claims that the rule selects, the rule, and a tally of all
+    claims.
+    """
     lines = _head("in the paper", "claim")
     for headline in HEADLINES:
         for claim in headline.claims:
-            lines.append(_row(headline.where, *_cells([one for one in judged if one.claim.id == claim])))
+            lines.append(
+                _row(headline.where, *_cells([one for one in judged if one.claim.id == claim]))
+            )
         if headline.unmeasured:
-            lines.append(_row(headline.where, headline.unmeasured, "", "not measured here", *[""] * 5))
+            lines.append(
+                _row(headline.where, headline.unmeasured, "", "not measured here", *[""] * 5)
+            )
     ids = selected(judged)
     others = [claim for claim in ids if not any(claim in headline.claims for headline in HEADLINES)]
     for claim in others:
         lines.append(_row("elsewhere", *_cells([one for one in judged if one.claim.id == claim])))
     shown = [one for one in judged if one.claim.id in ids]
-    return "\n".join([*lines, "", RULE, "", f"All claims: {tally(judged)}", "", *_footnotes(shown)]).rstrip()
+    return "\n".join(
+        [*lines, "", RULE, "", f"All claims: {tally(judged)}", "", *_footnotes(shown)]
+    ).rstrip()
 
 
 def tally(judged: list[Judged]) -> str:
@@ -109,9 +142,12 @@ def tally(judged: list[Judged]) -> str:
         of_data = [one for one in judged if one.data == data]
         directions = Counter(one.direction for one in of_data)
         sizes = Counter(one.size for one in of_data)
-        parts.append(f"on {data}, of {len(of_data)}, " + ", ".join(f"{directions[name]} {name}" for name in DIRECTIONS)
-                     + f"; the paper's figure lies inside our interval in {sizes['inside']} of "
-                     f"{sizes['inside'] + sizes['outside']}")
+        parts.append(
+            f"on {data}, of {len(of_data)}, "
+            + ", ".join(f"{directions[name]} {name}" for name in DIRECTIONS)
+            + f"; the paper's figure lies inside our interval in {sizes['inside']} of "
+            f"{sizes['inside'] + sizes['outside']}"
+        )
     return "; ".join(parts) + "."
 
 
@@ -122,7 +158,11 @@ def tally_table(judged: list[Judged]) -> str:
         of_data = [one for one in judged if one.data == data]
         directions = Counter(one.direction for one in of_data)
         sizes = Counter(one.size for one in of_data)
-        lines.append(_row(data, *(directions[name] for name in DIRECTIONS), sizes["inside"], sizes["outside"]))
+        lines.append(
+            _row(
+                data, *(directions[name] for name in DIRECTIONS), sizes["inside"], sizes["outside"]
+            )
+        )
     return "\n".join(lines)
 
 
@@ -147,7 +187,9 @@ def _cells(judged: list[Judged]) -> list[str]:
         if one is None:
             cells += ["", "", ""]
             continue
-        sides = ", ".join(f"{name} {with_interval(*side, claim.digits)}" for name, side in one.sides.items())
+        sides = ", ".join(
+            f"{name} {with_interval(*side, claim.digits)}" for name, side in one.sides.items()
+        )
         figure = f"{one.figure} ({sides})" if sides else one.figure
         mark = f" {KNN_MARK}" if one.turned else ""
         cells += [figure, f"**{one.direction}**{mark}", one.size]
@@ -158,10 +200,15 @@ def _footnotes(judged: list[Judged]) -> list[str]:
     notes = []
     turned = [one for one in judged if one.turned]
     if turned:
-        cases = "; ".join(f"{one.claim.text} ({one.data}): {one.by_knn.direction}, {one.by_knn.figure}"
-                          for one in turned)
-        notes += [f"{KNN_MARK} Judged by kNN in the place of the linear probe, the direction is another: {cases}.", ""]
+        cases = "; ".join(
+            f"{one.claim.text} ({one.data}): {one.by_knn.direction}, {one.by_knn.figure}"
+            for one in turned
+        )
+        notes += [
+            f"{KNN_MARK} Judged by kNN in the place of the linear probe, the direction is another: "
+            f"{cases}.",
+            "",
+        ]
     if any(one.claim.study == "composition" and one.claim.paper is not None for one in judged):
         notes += [f"{MEMORY_MARK} {FIGURE_5_NOTE}", ""]
     return notes
-

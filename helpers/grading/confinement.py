@@ -1,8 +1,10 @@
-"""Limit this process for good: an empty home and folder, few variables, no output, and what the system can forbid.
+"""Limit this process for good: an empty home and folder, few variables, no output, and what the
+system can forbid.
 
-Three walls stand behind each other. Linux's Landlock lets no code of the process write outside its folder. Limits of
-the system bound time, memory and the size of files. Python's audit events, on every system, refuse other programs,
-sockets and files elsewhere with a message; machine code does not meet this third wall.
+Three walls stand behind each other. Linux's Landlock lets no code of the process write outside its
+folder. Limits of the system bound time, memory and the size of files. Python's audit events, on
+every system, refuse other programs, sockets and files elsewhere with a message; machine code does
+not meet this third wall.
 """
 
 import contextlib
@@ -12,13 +14,45 @@ import signal
 import sys
 from pathlib import Path
 
-CHANGING = frozenset({
-    "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown",
-    "os.utime", "os.chflags", "os.setxattr", "os.removexattr", "shutil.rmtree", "shutil.move", "sqlite3.connect"})
-FORBIDDEN = frozenset({
-    "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn", "os.kill", "os.killpg",
-    "os.startfile", "signal.pthread_kill", "ctypes.dlopen", "sys.addaudithook", "resource.prlimit",
-    "resource.setrlimit"})
+CHANGING = frozenset(
+    {
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.mkdir",
+        "os.link",
+        "os.symlink",
+        "os.truncate",
+        "os.chmod",
+        "os.chown",
+        "os.utime",
+        "os.chflags",
+        "os.setxattr",
+        "os.removexattr",
+        "shutil.rmtree",
+        "shutil.move",
+        "sqlite3.connect",
+    }
+)
+FORBIDDEN = frozenset(
+    {
+        "os.system",
+        "os.exec",
+        "os.posix_spawn",
+        "os.spawn",
+        "os.fork",
+        "os.forkpty",
+        "pty.spawn",
+        "os.kill",
+        "os.killpg",
+        "os.startfile",
+        "signal.pthread_kill",
+        "ctypes.dlopen",
+        "sys.addaudithook",
+        "resource.prlimit",
+        "resource.setrlimit",
+    }
+)
 FAMILIES = ("socket.", "subprocess.", "winreg.", "webbrowser.", "urllib.")
 
 
@@ -35,14 +69,20 @@ def confine(own: str, seconds: float, mebibytes: int, keep: int) -> None:
     for name in list(os.environ):
         if name not in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH"):
             del os.environ[name]
-    os.environ.update(dict.fromkeys(("HOME", "USERPROFILE", "COURSE_DATA", "TMPDIR", "TEMP", "TMP"), own))
+    os.environ.update(
+        dict.fromkeys(("HOME", "USERPROFILE", "COURSE_DATA", "TMPDIR", "TEMP", "TMP"), own)
+    )
     os.chdir(own)
     sys.dont_write_bytecode = True
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
     if hasattr(os, "setsid"):
-        for descriptor in (*range(3, keep), *range(keep + 1, 1024)):  # those of the processes that it came from
+        # those of the processes that it came from
+        for descriptor in (
+            *range(3, keep),
+            *range(keep + 1, 1024),
+        ):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
         with contextlib.suppress(OSError):
@@ -81,7 +121,9 @@ def _no_network() -> None:
 
 
 def _write_only_below(own: str) -> None:
-    """Landlock (Linux 5.13 on): no right to write, make or remove anything but below `own` and in /dev/null."""
+    """Landlock (Linux 5.13 on): no right to write, make or remove anything but below `own` and in
+    /dev/null.
+    """
     system = ctypes.CDLL(None, use_errno=True)
     create, add, restrict = 444, 445, 446  # the same numbers on every architecture
 
@@ -92,13 +134,15 @@ def _write_only_below(own: str) -> None:
         return found
 
     version = call(create, None, ctypes.c_size_t(0), 1)
-    writing = 1 << 1 | sum(1 << bit for bit in range(4, 13))  # write a file; remove and make anything
+    # write a file; remove and make anything
+    writing = 1 << 1 | sum(1 << bit for bit in range(4, 13))
     writing |= (1 << 13 if version >= 2 else 0) | (1 << 14 if version >= 3 else 0)  # move; truncate
     rules = call(create, ctypes.byref(ctypes.c_uint64(writing)), ctypes.c_size_t(8), 0)
     for path, rights in ((own, writing), (os.devnull, writing & (1 << 1 | 1 << 14))):
         place = os.open(path, getattr(os, "O_PATH", 0) | os.O_CLOEXEC)
         rule = (ctypes.c_uint8 * 12).from_buffer_copy(
-            rights.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder, signed=True))
+            rights.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder, signed=True)
+        )
         call(add, rules, 1, ctypes.byref(rule), 0)
         os.close(place)
     no_new_privileges = 38
@@ -108,7 +152,7 @@ def _write_only_below(own: str) -> None:
 
 
 def _hook(own: str):
-    """Return the audit hook; what it uses is bound here, where no submission can reach it by name."""
+    """Return the audit hook; what it uses is bound here, where no submission reaches it by name."""
     realpath, decode, null = os.path.realpath, os.fsdecode, os.devnull
     changing, forbidden, families = CHANGING, FORBIDDEN, FAMILIES
     flags = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -117,14 +161,24 @@ def _hook(own: str):
     def audit(event: str, arguments: tuple) -> None:
         if event in forbidden or event.startswith(families):
             raise PermissionError(f"a graded notebook may not do this ({event})")
-        if event in changing or (event == "open" and isinstance(arguments[2], int) and arguments[2] & flags):
-            if event != "open" and any(isinstance(each, int) and each >= 0 for each in arguments[-2:]
-                                       ) and event in ("os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink"):
+        if event in changing or (
+            event == "open" and isinstance(arguments[2], int) and arguments[2] & flags
+        ):
+            if (
+                event != "open"
+                and any(isinstance(each, int) and each >= 0 for each in arguments[-2:])
+                and event in ("os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink")
+            ):
                 raise PermissionError("a graded notebook may not use dir_fd")
-            for path in arguments[:2 if event in pairs else 1]:
-                if isinstance(path, (str, bytes, os.PathLike)) and decode(path) not in (null, ":memory:", "") and not (
-                        realpath(decode(path)) + os.sep).startswith(inside):
-                    raise PermissionError(f"a graded notebook may write in its own folder only, not {path!r}")
+            for path in arguments[: 2 if event in pairs else 1]:
+                if (
+                    isinstance(path, (str, bytes, os.PathLike))
+                    and decode(path) not in (null, ":memory:", "")
+                    and not (realpath(decode(path)) + os.sep).startswith(inside)
+                ):
+                    raise PermissionError(
+                        f"a graded notebook may write in its own folder only, not {path!r}"
+                    )
 
     return audit
 

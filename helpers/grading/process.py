@@ -1,7 +1,8 @@
-"""One submission in a process of its own: what it may use is confined, what it sends is data, and it is ended in time.
+"""One submission in a process of its own: what it may use is confined, what it sends is data, and
+it is ended in time.
 
-`confinement.py` says what a process may do, and what stops it. A submission can still fake its own results: it runs in
-the process that checks it.
+`confinement.py` says what a process may do, and what stops it. A submission can still fake its own
+results: it runs in the process that checks it.
 """
 
 import json
@@ -20,8 +21,12 @@ START = 120.0  # seconds until torch is loaded
 NOT_DONE, WRONG = "not done", "wrong"
 
 
-def run_submission(context, cells: list[str], own: str, seconds: float) -> tuple[dict[str, str], str]:
-    """Return what a process finds out about a submission, and what went wrong with it, "" if nothing did."""
+def run_submission(
+    context, cells: list[str], own: str, seconds: float
+) -> tuple[dict[str, str], str]:
+    """Return what a process finds out about a submission, and what went wrong with it, "" if
+    nothing did.
+    """
     mine, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(cells, own, seconds, theirs), daemon=True)
     process.start()
@@ -38,13 +43,22 @@ def run_submission(context, cells: list[str], own: str, seconds: float) -> tuple
     try:
         while True:
             try:
-                name, value = json.loads(mine.recv_bytes(10_000))  # not unpickled: a submission could have written it
+                # not unpickled: a submission could have written it
+                name, value = json.loads(mine.recv_bytes(10_000))
             except (EOFError, OSError):
                 process.join(2)
                 killed = process.exitcode is not None and process.exitcode < 0
-                limit = f"stopped after {seconds:g} s" if "ready" in results else f"did not start within {START:g} s"
-                return results, (limit if late.is_set() else
-                                 f"its process ended early ({'killed' if killed else f'exit {process.exitcode}'})")
+                limit = (
+                    f"stopped after {seconds:g} s"
+                    if "ready" in results
+                    else f"did not start within {START:g} s"
+                )
+                return results, (
+                    limit
+                    if late.is_set()
+                    else f"its process ended early "
+                    f"({'killed' if killed else f'exit {process.exitcode}'})"
+                )
             except (ValueError, TypeError):
                 return results, "its process sent nonsense"
             if name == "ready" and "ready" not in results:
@@ -64,6 +78,7 @@ def run_submission(context, cells: list[str], own: str, seconds: float) -> tuple
 
 def _work(cells: list[str], own: str, seconds: float, pipe: Connection) -> None:
     """Run the definitions of a submission and check its functions: in a process of its own."""
+
     def send(name: str, value: str = "") -> None:
         pipe.send_bytes(json.dumps([name, value[:400]]).encode())
 

@@ -1,4 +1,4 @@
-"""The two tables of a grading: a row for each submission, and what the class made of each exercise."""
+"""The two tables of a grading: a row a submission, and what the class made of each exercise."""
 
 import csv
 from collections import Counter
@@ -10,12 +10,25 @@ from helpers.grading.process import WRONG
 
 
 def summarize(rows: list[dict]) -> list[dict]:
-    """Return what the class made of each exercise: how many passed, did not do it, or made which mistake."""
+    """Return what the class made of each exercise: how many passed, did not do it, or made which
+    mistake.
+    """
     summary = []
     for name in exercises():
-        outcomes = Counter(WRONG if row[name].startswith(WRONG) else row[name] for row in rows if name in row)
-        for outcome, count in sorted(outcomes.items(), key=lambda item: (item[0] != "passed", -item[1], item[0])):
-            summary.append({"exercise": name, "outcome": outcome, "submissions": count, "of": sum(outcomes.values())})
+        outcomes = Counter(
+            WRONG if row[name].startswith(WRONG) else row[name] for row in rows if name in row
+        )
+        for outcome, count in sorted(
+            outcomes.items(), key=lambda item: (item[0] != "passed", -item[1], item[0])
+        ):
+            summary.append(
+                {
+                    "exercise": name,
+                    "outcome": outcome,
+                    "submissions": count,
+                    "of": sum(outcomes.values()),
+                }
+            )
     return summary
 
 
@@ -29,7 +42,9 @@ def write_rows(path: Path, rows: list[dict]) -> None:
 
 
 def plain(value):
-    """Return a value whose text every file can hold and no spreadsheet takes for a formula: students choose some."""
+    """Return a value whose text every file can hold and no spreadsheet takes for a formula:
+    students choose some.
+    """
     if not isinstance(value, str):
         return value
     value = value.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,6 @@
-"""NT-Xent of two images by hand: four views, six similarities, and each number in the order of computing it."""
+"""NT-Xent of two images by hand: four views, six similarities, and each number in the order of
+computing it.
+"""
 
 import math
 
@@ -22,10 +24,12 @@ def vectors_with(similarity: Tensor) -> Tensor:
 
 
 def nearest_possible(similarity: Tensor, i: int, j: int, wanted: float) -> float:
-    """Return the value nearest to `wanted` that s[i, j] can have, given the others: not every six fit together.
+    """Return the value nearest to `wanted` that s[i, j] can have, given the others: not every six
+    fit together.
 
     If a is close to b and to c, then b and c cannot be far apart.
     """
+
     def fits(value: float) -> bool:
         trial = similarity.clone()
         trial[i, j] = trial[j, i] = value
@@ -41,12 +45,22 @@ def nearest_possible(similarity: Tensor, i: int, j: int, wanted: float) -> float
 
 
 class ByHand(Explorer):
-    """Two images, four views: change a similarity or the temperature and see every number of NT-Xent follow."""
+    """Two images, four views: change a similarity or the temperature and see every number of
+    NT-Xent follow.
+    """
 
     def __init__(self):
         self.similarity = torch.eye(4, dtype=torch.float64)
-        self.pair = dropdown("similarity of", [(f"{NAMES[i]} and {NAMES[j]}{' (a pair)' if j == i + 2 else ''}", (i, j))
-                                               for i, j in PAIRS], (0, 2), width=250, label=95)
+        self.pair = dropdown(
+            "similarity of",
+            [
+                (f"{NAMES[i]} and {NAMES[j]}{' (a pair)' if j == i + 2 else ''}", (i, j))
+                for i, j in PAIRS
+            ],
+            (0, 2),
+            width=250,
+            label=95,
+        )
         self.value = slider("its value", START[0, 2], -1.0, 1.0, 0.01, width=330, label=70)
         self.temperature = slider("temperature τ", 0.5, 0.1, 2.0, 0.05, width=330, label=105)
         self.reset = button("start again", "put all similarities back", 110)
@@ -88,12 +102,22 @@ class ByHand(Explorer):
         exps = logits.exp().fill_diagonal_(0)
         total = exps.sum(1)
         p = exps[torch.arange(4), torch.tensor([2, 3, 0, 1])] / total
-        return {"s": self.similarity, "logits": logits, "exps": exps, "total": total, "p": p, "l": -p.log()}
+        return {
+            "s": self.similarity,
+            "logits": logits,
+            "exps": exps,
+            "total": total,
+            "p": p,
+            "l": -p.log(),
+        }
 
     def draw(self, canvas: Canvas) -> str:
         n, tau = self.numbers(), self.temperature.value
         chosen = {self.pair.value, self.pair.value[::-1]}
-        blocks = ((78, "1  similarity  s", n["s"], "{:.2f}"), (384, "2  exp(s / τ)", n["exps"], "{:.2f}"))
+        blocks = (
+            (78, "1  similarity  s", n["s"], "{:.2f}"),
+            (384, "2  exp(s / τ)", n["exps"], "{:.2f}"),
+        )
         for x, title, table, form in blocks:
             canvas.text(x - 24, 20, title, 18, bold=True)
             wide = 58
@@ -111,8 +135,13 @@ class ByHand(Explorer):
                     if (i, j) in chosen:
                         canvas.rectangle(left + 5, top + 5, wide - 10, 38, "#FBEBC8")
                     text = form.format(table[i, j].item())
-                    canvas.text(left + wide / 2, top + 24, text if len(text) < 7 else f"{table[i, j].item():.0f}",
-                                16 if len(text) < 6 else 13, anchor="mm")
+                    canvas.text(
+                        left + wide / 2,
+                        top + 24,
+                        text if len(text) < 7 else f"{table[i, j].item():.0f}",
+                        16 if len(text) < 6 else 13,
+                        anchor="mm",
+                    )
         for x, title in ((675, "3  row sum"), (772, "4  p"), (874, "5  ℓ = −log p")):
             canvas.text(x, 20, title, 17, anchor="mm", bold=True)
         for k in range(4):
@@ -121,26 +150,59 @@ class ByHand(Explorer):
             canvas.text(675, y, f"{total:.2f}" if total < 1e4 else f"{total:.0f}", 17, anchor="mm")
             canvas.text(772, y, f"{n['p'][k].item():.3f}", 17, POSITIVE, "mm", bold=True)
             canvas.text(874, y, f"{n['l'][k].item():.3f}", 17, anchor="mm", bold=True)
-        row, mate = self.pair.value if self.pair.value[1] == self.pair.value[0] + 2 else (self.pair.value[0], None)
+        row, mate = (
+            self.pair.value
+            if self.pair.value[1] == self.pair.value[0] + 2
+            else (self.pair.value[0], None)
+        )
         mate = (row + 2) % 4 if mate is None else mate
         others = [j for j in range(4) if j != row]
         s = {j: n["s"][row, j].item() for j in others}
         canvas.line([(24, 300), (936, 300)], "#DDDDDD", 1.5)
         canvas.text(24, 328, f"Row {NAMES[row]} in full, partner {NAMES[mate]}:", 16, "#555555")
-        canvas.text(24, 360, "p = exp({:.2f} / {:g}) / ( {} )".format(
-            s[mate], tau, " + ".join(f"exp({s[j]:.2f} / {tau:g})" for j in others)), 17)
-        canvas.text(24, 390, "  = {:.3f} / ( {} ) = {:.3f}".format(
-            n["exps"][row, mate].item(), " + ".join(f"{n['exps'][row, j].item():.3f}" for j in others),
-            n["p"][row].item()), 17)
+        canvas.text(
+            24,
+            360,
+            "p = exp({:.2f} / {:g}) / ( {} )".format(
+                s[mate], tau, " + ".join(f"exp({s[j]:.2f} / {tau:g})" for j in others)
+            ),
+            17,
+        )
+        canvas.text(
+            24,
+            390,
+            "  = {:.3f} / ( {} ) = {:.3f}".format(
+                n["exps"][row, mate].item(),
+                " + ".join(f"{n['exps'][row, j].item():.3f}" for j in others),
+                n["p"][row].item(),
+            ),
+            17,
+        )
         loss = n["l"].mean().item()
         package = nt_xent(vectors_with(self.similarity), tau).item()
-        canvas.text(24, 440, "6  L = mean of ℓ = {} / 4 = {:.6f}".format(
-            "( " + " + ".join(f"{v:.3f}" for v in n["l"].tolist()) + " )", loss), 18, bold=True)
+        canvas.text(
+            24,
+            440,
+            "6  L = mean of ℓ = {} / 4 = {:.6f}".format(
+                "( " + " + ".join(f"{v:.3f}" for v in n["l"].tolist()) + " )", loss
+            ),
+            18,
+            bold=True,
+        )
         canvas.text(936, 440, f"nt_xent: {package:.6f}", 18, POSITIVE, "rm", bold=True)
         i, j = self.pair.value
-        kind = ("a pair: raising their similarity lowers the loss" if j == i + 2 else
-                "no pair: raising their similarity raises the loss")
-        limit = (f"No four vectors have the similarity asked for, with the others as they are; "
-                 f"{self.similarity[i, j].item():.2f} is as far as it goes. " if self._limited else "")
-        return (f"{limit}{NAMES[i]} and {NAMES[j]} are {kind}. Loss {loss:.4f}; chance, all similarities equal, is "
-                f"log 3 = {math.log(3):.4f}.")
+        kind = (
+            "a pair: raising their similarity lowers the loss"
+            if j == i + 2
+            else "no pair: raising their similarity raises the loss"
+        )
+        limit = (
+            "No four vectors have the similarity asked for, with the others as they are; "
+            f"{self.similarity[i, j].item():.2f} is as far as it goes. "
+            if self._limited
+            else ""
+        )
+        return (
+            f"{limit}{NAMES[i]} and {NAMES[j]} are {kind}. Loss {loss:.4f}; chance, all "
+            f"similarities equal, is log 3 = {math.log(3):.4f}."
+        )

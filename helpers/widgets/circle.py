@@ -1,4 +1,6 @@
-"""Contrastive learning on a circle: pairs of points, the loss, its gradient as arrows, and a button that follows it."""
+"""Contrastive learning on a circle: pairs of points, the loss, its gradient as arrows, and a button
+that follows it.
+"""
 
 import math
 
@@ -14,8 +16,16 @@ IMAGES, KINDS, LETTERS = 4, ("circle", "square", "triangle", "diamond"), "ABCD"
 STEP = 1.6  # times τ: radians that a gradient of 1 moves a point (gradients grow as 1 / τ)
 
 
-def draw_circle(canvas: Canvas, x: float, y: float, radius: float, angles: list[float],
-                turns: list[float] | None = None, chosen: int | None = None, names: bool = True) -> None:
+def draw_circle(
+    canvas: Canvas,
+    x: float,
+    y: float,
+    radius: float,
+    angles: list[float],
+    turns: list[float] | None = None,
+    chosen: int | None = None,
+    names: bool = True,
+) -> None:
     """Draw the points of all views on a circle, partners joined.
 
     Args:
@@ -36,12 +46,16 @@ def draw_circle(canvas: Canvas, x: float, y: float, radius: float, angles: list[
     for (px, py), angle, turn in zip(places, angles, turns or [], strict=False):
         radians = math.radians(angle)
         length = math.copysign(min(abs(turn * radius), 90), turn)
-        canvas.arrow(px, py, px - length * math.sin(radians), py - length * math.cos(radians), NEGATIVE, 4)
+        canvas.arrow(
+            px, py, px - length * math.sin(radians), py - length * math.cos(radians), NEGATIVE, 4
+        )
     for k, (px, py) in enumerate(places):
         if k == chosen:
             canvas.circle(px, py, 19, None, CHOSEN, 4)
         # A second view is smaller and its name inside, so that both are seen where they meet.
-        canvas.marker(px, py, KINDS[k % IMAGES], 14 if k < IMAGES else 9, VIEW_A if k < IMAGES else VIEW_B)
+        canvas.marker(
+            px, py, KINDS[k % IMAGES], 14 if k < IMAGES else 9, VIEW_A if k < IMAGES else VIEW_B
+        )
         if not names:
             continue
         out = 1 + (34 if k < IMAGES else -34) / radius
@@ -50,7 +64,8 @@ def draw_circle(canvas: Canvas, x: float, y: float, radius: float, angles: list[
 
 
 class CircleExplorer(Explorer):
-    """The two views of four images as points on a circle: drag one by its slider, or let the loss move all of them.
+    """The two views of four images as points on a circle: drag one by its slider, or let the loss
+    move all of them.
 
     Args:
         seed: Where the points start.
@@ -60,16 +75,22 @@ class CircleExplorer(Explorer):
         self.generator = torch.Generator().manual_seed(seed)
         self.angles = torch.zeros(2 * IMAGES)  # degrees
         self._scatter()
-        points = [(f"image {LETTERS[k % IMAGES]}, view {1 + k // IMAGES}", k) for k in range(2 * IMAGES)]
+        points = [
+            (f"image {LETTERS[k % IMAGES]}, view {1 + k // IMAGES}", k) for k in range(2 * IMAGES)
+        ]
         self.point = dropdown("point", points, 0, width=230, label=50)
-        self.angle = slider("its angle", round(float(self.angles[0])), -180, 180, 1, width=330, label=70)
+        self.angle = slider(
+            "its angle", round(float(self.angles[0])), -180, 180, 1, width=330, label=70
+        )
         self.temperature = slider("temperature τ", 0.5, 0.05, 2.0, 0.05, width=330, label=105)
         self.one = button("1 gradient step", "move every point once along its arrow", 140)
         self.many = button("25 steps", "move every point 25 times", 100)
         self.again = button("scatter", "put the points at random places", 100)
         self.history: list[float] = []
         self._moving = False
-        super().__init__([self.point, self.angle, self.temperature, self.one, self.many, self.again], height=465)
+        super().__init__(
+            [self.point, self.angle, self.temperature, self.one, self.many, self.again], height=465
+        )
         self.point.observe(lambda _: self._show_angle(), "value")
 
     def loss(self, angles: torch.Tensor) -> torch.Tensor:
@@ -88,7 +109,8 @@ class CircleExplorer(Explorer):
         self._show_angle()
 
     def _scatter(self) -> None:
-        places = torch.randperm(2 * IMAGES, generator=self.generator) * 360 / (2 * IMAGES)  # none upon another
+        # none upon another
+        places = torch.randperm(2 * IMAGES, generator=self.generator) * 360 / (2 * IMAGES)
         self.angles = places + torch.rand(2 * IMAGES, generator=self.generator) * 20 - 180
 
     def _show_angle(self) -> None:
@@ -118,7 +140,9 @@ class CircleExplorer(Explorer):
         unit = torch.deg2rad(self.angles)
         same = torch.cos(unit[:IMAGES] - unit[IMAGES:]).mean().item()
         every = torch.cos(unit[:, None] - unit[None])
-        other = (every.sum() - 2 * IMAGES - 2 * IMAGES * same).item() / (2 * IMAGES * (2 * IMAGES - 2))
+        other = (every.sum() - 2 * IMAGES - 2 * IMAGES * same).item() / (
+            2 * IMAGES * (2 * IMAGES - 2)
+        )
         found = contrastive_rank(torch.stack([unit.cos(), unit.sin()], dim=1))[0].item()
         canvas.text(480, 34, f"loss  {loss:.3f}", 26, bold=True)
         canvas.text(680, 36, f"chance {math.log(2 * IMAGES - 1):.3f}", 16, "#555555")
@@ -129,8 +153,10 @@ class CircleExplorer(Explorer):
         if len(self.history) > 1:
             values = [*self.history, loss]
             top, bottom = max(*values, 0.1), 0.0
-            points = [(490 + 400 * k / (len(values) - 1), 452 - 72 * (v - bottom) / (top - bottom))
-                      for k, v in enumerate(values)]
+            points = [
+                (490 + 400 * k / (len(values) - 1), 452 - 72 * (v - bottom) / (top - bottom))
+                for k, v in enumerate(values)
+            ]
             canvas.line([(490, 452), (890, 452)], OTHER, 1.5)
             canvas.line(points, VIEW_A, 3)
             canvas.text(490, 362, f"loss over {len(self.history)} gradient steps", 15, "#555555")
@@ -138,5 +164,7 @@ class CircleExplorer(Explorer):
         canvas.text(542, 290, "joins the two views of an image", 15, "#555555")
         canvas.arrow(490, 322, 530, 322, NEGATIVE, 4)
         canvas.text(542, 322, "where one gradient step takes a point", 15, "#555555")
-        return (f"Loss {loss:.2f}: the views of an image have similarity {same:.2f}, views of different images "
-                f"{other:.2f}; {found:.0%} of the points have their partner nearest.")
+        return (
+            f"Loss {loss:.2f}: the views of an image have similarity {same:.2f}, views of "
+            f"different images {other:.2f}; {found:.0%} of the points have their partner nearest."
+        )

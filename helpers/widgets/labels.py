@@ -14,7 +14,12 @@ from helpers.artifacts import write_aside
 from helpers.own_images import OwnImages
 from helpers.widgets.canvas import Canvas
 
-PAGE, ENOUGH, GOOD = 12, 5, 20  # images shown; labels a class to begin with; and for a comparison that tells more
+# images shown; labels a class to begin with; and for a comparison that tells more
+PAGE, ENOUGH, GOOD = (
+    12,
+    5,
+    20,
+)
 TAKE_OFF = ""  # what becomes of labels that no class shall have
 
 
@@ -25,7 +30,8 @@ class Labels:
     Attributes:
         classes: Their names.
         clicks: Name of an image to its class, or to "" where the label was taken off.
-        folders: What each class folder is called now; its images have that class where no click says otherwise.
+        folders: What each class folder is called now; its images have that class where no click
+            says otherwise.
     """
 
     classes: tuple[str, ...]
@@ -33,7 +39,9 @@ class Labels:
     folders: tuple[str, ...]
 
     def label(self, name: str, folder: int) -> str:
-        """Return the class of an image, "" if it has none; `folder` is the place of its folder, or -1."""
+        """Return the class of an image, "" if it has none; `folder` is the place of its folder, or
+        -1.
+        """
         by_folder = self.folders[folder] if folder >= 0 else ""
         label = self.clicks.get(name, by_folder)
         return label if label in self.classes else ""
@@ -43,47 +51,74 @@ class Labels:
         return Labels(self.classes, self.clicks | {name: label}, self.folders)
 
     def renamed(self, classes: tuple[str, ...], becomes: dict[str, str]) -> "Labels":
-        """Return these labels with other classes; `becomes` says what replaces the names that are gone."""
+        """Return these labels with other classes; `becomes` says what replaces the names that are
+        gone.
+        """
         clicks = {name: becomes.get(label, label) for name, label in self.clicks.items()}
         folders = tuple(becomes.get(label, label) for label in self.folders)
         return Labels(classes, clicks, folders)
 
 
 class LabelBoard:
-    """Pages of one's own images, with a button under each that gives it the chosen class, or takes it back.
+    """Pages of one's own images, with a button under each that gives it the chosen class, or takes
+    it back.
 
-    Labels that the folder tells are there from the start; a click overrides them. A class that stays keeps its labels;
-    where one name goes and one comes, the class was renamed; anything else that would touch labels is asked first.
+    Labels that the folder tells are there from the start; a click overrides them. A class that
+    stays keeps its labels; where one name goes and one comes, the class was renamed; anything else
+    that would touch labels is asked first.
 
     Args:
         images: To label.
-        file: Where labels are kept, as JSON, with those before the last change; they are there again when the notebook
-            is opened anew.
+        file: Where labels are kept, as JSON, with those before the last change; they are there
+            again when the notebook is opened anew.
     """
 
     def __init__(self, images: OwnImages, file: Path):
         self.images, self.file, self.page = images, Path(file), 0
         self.state, self.before = self._read_file()  # before: earlier states, the latest last
         self.problem = self.news = ""
-        self.question: dict[str, ipywidgets.Dropdown] = {}  # gone class to the choice of what becomes of its labels
-        self.order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).tolist()
-        self.names = ipywidgets.Text(_joined(self.classes), description="classes", continuous_update=False,
-                                     layout=ipywidgets.Layout(width="480px", max_width="100%"))
+        self.question: dict[
+            str, ipywidgets.Dropdown
+        ] = {}  # gone class to the choice of what becomes of its labels
+        self.order = torch.randperm(
+            len(images), generator=torch.Generator().manual_seed(0)
+        ).tolist()
+        self.names = ipywidgets.Text(
+            _joined(self.classes),
+            description="classes",
+            continuous_update=False,
+            layout=ipywidgets.Layout(width="480px", max_width="100%"),
+        )
         self.asking = ipywidgets.VBox([])
         self.apply = ipywidgets.Button(description="apply", button_style="primary")
         self.cancel = ipywidgets.Button(description="keep it as it was")
-        self.current = ipywidgets.ToggleButtons(options=self.classes, description="click gives",
-                                                style={"button_width": "auto"})
-        self.pictures = [ipywidgets.Image(format="jpeg", layout=ipywidgets.Layout(width="110px", height="110px"))
-                         for _ in range(min(PAGE, len(images)))]
-        self.buttons = [ipywidgets.Button(layout=ipywidgets.Layout(width="110px")) for _ in self.pictures]
+        self.current = ipywidgets.ToggleButtons(
+            options=self.classes, description="click gives", style={"button_width": "auto"}
+        )
+        self.pictures = [
+            ipywidgets.Image(format="jpeg", layout=ipywidgets.Layout(width="110px", height="110px"))
+            for _ in range(min(PAGE, len(images)))
+        ]
+        self.buttons = [
+            ipywidgets.Button(layout=ipywidgets.Layout(width="110px")) for _ in self.pictures
+        ]
         self.more = ipywidgets.Button(description="other images")
         self.undo = ipywidgets.Button(description="undo")
         self.sentence = ipywidgets.HTML()
-        grid = ipywidgets.Box([ipywidgets.VBox(list(pair)) for pair in zip(self.pictures, self.buttons, strict=True)],
-                              layout=ipywidgets.Layout(display="flex", flex_flow="row wrap", max_width="760px"))
-        self.widget = ipywidgets.VBox([ipywidgets.HBox([self.names]), self.asking, self.current, grid,
-                                       ipywidgets.HBox([self.more, self.undo]), self.sentence])
+        grid = ipywidgets.Box(
+            [ipywidgets.VBox(list(pair)) for pair in zip(self.pictures, self.buttons, strict=True)],
+            layout=ipywidgets.Layout(display="flex", flex_flow="row wrap", max_width="760px"),
+        )
+        self.widget = ipywidgets.VBox(
+            [
+                ipywidgets.HBox([self.names]),
+                self.asking,
+                self.current,
+                grid,
+                ipywidgets.HBox([self.more, self.undo]),
+                self.sentence,
+            ]
+        )
         for place, button in enumerate(self.buttons):
             button.on_click(lambda _, place=place: self.click(place))
         self.names.observe(lambda change: self._names_written(change["new"]), "value")
@@ -102,7 +137,9 @@ class LabelBoard:
     def labels(self) -> Tensor:
         """Return the labels, int64 (N,): places in `classes`, -1 where there is none."""
         places = {name: place for place, name in enumerate(self.classes)}
-        return torch.tensor([places.get(self._label(row), -1) for row in range(len(self.images))], dtype=torch.int64)
+        return torch.tensor(
+            [places.get(self._label(row), -1) for row in range(len(self.images))], dtype=torch.int64
+        )
 
     def click(self, place: int) -> None:
         """Give the image at a place of the page the chosen class, or take that away again."""
@@ -127,7 +164,10 @@ class LabelBoard:
             canvas.image(self.images.large[row], 0, 0, 96)
             image.value = canvas.jpeg()
             label = self._label(row)
-            button.description, button.tooltip = label or "no label", f"label {self.images.names[row]}"
+            button.description, button.tooltip = (
+                label or "no label",
+                f"label {self.images.names[row]}",
+            )
             button.button_style = "success" if label == self.current.value else ""
         self.undo.disabled = not self.before
         self.sentence.value = f'<p style="font-size:17px;margin:4px 0">{html.escape(self.text)}</p>'
@@ -138,10 +178,16 @@ class LabelBoard:
         counts = self._counts()
         listed = ", ".join(f"{name} {counts[name]}" for name in self.classes)
         short = [name for name in self.classes if counts[name] < ENOUGH]
-        rough = "" if min(counts[name] for name in self.classes) >= GOOD else (
-            f" With {GOOD} of each, the comparison would begin to tell.")
+        rough = (
+            ""
+            if min(counts[name] for name in self.classes) >= GOOD
+            else (f" With {GOOD} of each, the comparison would begin to tell.")
+        )
         return f"{self.problem}{self.news}Labels: {listed}. " + (
-            f"Please go on to {ENOUGH} each: {', '.join(short)}." if short else f"Enough to try the options.{rough}")
+            f"Please go on to {ENOUGH} each: {', '.join(short)}."
+            if short
+            else f"Enough to try the options.{rough}"
+        )
 
     def _names_written(self, text: str) -> None:
         names = _parsed(text)
@@ -157,7 +203,10 @@ class LabelBoard:
         counts = self._counts()
         labelled = [name for name in gone if counts[name]]
         if len(gone) == len(come) == 1:
-            news = f"{gone[0]} is called {come[0]} now: {_plural(counts[gone[0]])} follow. Undo takes it back. "
+            news = (
+                f"{gone[0]} is called {come[0]} now: {_plural(counts[gone[0]])} follow. Undo takes "
+                "it back. "
+            )
             self._rename(names, {gone[0]: come[0]}, news if labelled else "")
         elif labelled:
             self._ask(labelled, names)
@@ -165,13 +214,20 @@ class LabelBoard:
             self._rename(names, dict.fromkeys(gone, TAKE_OFF))
 
     def _ask(self, labelled: list[str], names: tuple[str, ...]) -> None:
-        """Ask what becomes of the labels of classes that are gone; until it is answered, nothing changes."""
+        """Ask what becomes of the labels of classes that are gone; until it is answered, nothing
+        changes.
+        """
         counts = self._counts()
         self.question = {}
         lines = []
         for name in labelled:
-            choice = ipywidgets.Dropdown(options=[("choose …", None), *((f"become {new}", new) for new in names),
-                                                  ("are taken off", TAKE_OFF)])
+            choice = ipywidgets.Dropdown(
+                options=[
+                    ("choose …", None),
+                    *((f"become {new}", new) for new in names),
+                    ("are taken off", TAKE_OFF),
+                ]
+            )
             choice.observe(lambda _: self._may_apply(), "value")
             told = html.escape(f"{name} is no longer a class. Its {_plural(counts[name])}")
             lines.append(ipywidgets.HBox([ipywidgets.HTML(told), choice]))
@@ -188,10 +244,16 @@ class LabelBoard:
             return
         names = _parsed(self.names.value)
         counts = self._counts()
-        news = [f"{_plural(counts[name])} of {name} {f'became {new}' if new else 'were taken off'}. "
-                for name, new in becomes.items()]
+        news = [
+            f"{_plural(counts[name])} of {name} {f'became {new}' if new else 'were taken off'}. "
+            for name, new in becomes.items()
+        ]
         others = [name for name in self.classes if name not in names and name not in becomes]
-        self._rename(names, becomes | dict.fromkeys(others, TAKE_OFF), "".join([*news, "Undo takes it back. "]))
+        self._rename(
+            names,
+            becomes | dict.fromkeys(others, TAKE_OFF),
+            "".join([*news, "Undo takes it back. "]),
+        )
 
     def _rename(self, names: tuple[str, ...], becomes: dict[str, str], news: str = "") -> None:
         chosen = becomes.get(self.current.value, self.current.value)
@@ -211,7 +273,9 @@ class LabelBoard:
         self._show()
 
     def _set_state(self, state: Labels, news: str = "", chosen: str | None = None) -> None:
-        """Show a state, and no question any more; `chosen` is the class that a click gives, the present one if None."""
+        """Show a state, and no question any more; `chosen` is the class that a click gives, the
+        present one if None.
+        """
         chosen = self.current.value if chosen is None else chosen
         self.state, self.news = state, news
         self.question = {}
@@ -269,8 +333,15 @@ class LabelBoard:
         return canvas.png()
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        bundle = {"text/plain": self.text, "image/png": self.static(), "application/vnd.jupyter.widget-view+json": {
-            "version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}}
+        bundle = {
+            "text/plain": self.text,
+            "image/png": self.static(),
+            "application/vnd.jupyter.widget-view+json": {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self.widget.model_id,
+            },
+        }
         return bundle, {"image/png": {"alt": self.text}}
 
 

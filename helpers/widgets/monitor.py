@@ -1,4 +1,6 @@
-"""The live picture of a training run: curves beside chance level and floor, redrawn while the run goes on."""
+"""The live picture of a training run: curves beside chance level and floor, redrawn while the run
+goes on.
+"""
 
 import io
 import time
@@ -11,7 +13,8 @@ from helpers.simclr import Settings
 
 
 class TrainingMonitor:
-    """Shows the curves of a run while it goes on: pass it as `pretrain(..., monitor=TrainingMonitor(...))`.
+    """Shows the curves of a run while it goes on: pass it as `pretrain(...,
+    monitor=TrainingMonitor(...))`.
 
     Args:
         settings: Those of the run, for chance level and floor.
@@ -27,7 +30,8 @@ class TrainingMonitor:
         # An Image whose bytes change does not flicker, as an Output area does.
         self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="100%"))
         self.image.value = self.png([])
-        display(self.image)  # before the run begins, so that it stands above the progress bar and does not cut it
+        # before the run begins, so that it stands above the progress bar and does not cut it
+        display(self.image)
 
     def __call__(self, history: list[dict], ended: bool) -> None:
         if ended or time.monotonic() - self.drawn > self.every:
@@ -37,6 +41,11 @@ class TrainingMonitor:
     def png(self, history: list[dict]) -> bytes:
         """Return the picture of this history as PNG bytes."""
         buffer = io.BytesIO()
-        draw_training_curves(history, self.settings.chance_loss, self.settings.floor_loss, self.total_steps,
-                             self.knn_chance).savefig(buffer, dpi=80)
+        draw_training_curves(
+            history,
+            self.settings.chance_loss,
+            self.settings.floor_loss,
+            self.total_steps,
+            self.knn_chance,
+        ).savefig(buffer, dpi=80)
         return buffer.getvalue()

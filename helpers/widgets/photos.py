@@ -1,4 +1,6 @@
-"""Choose a picture: a sample photo, a rendered shape, or a file of one's own, whatever it turns out to be."""
+"""Choose a picture: a sample photo, a rendered shape, or a file of one's own, whatever it turns out
+to be.
+"""
 
 import io
 import warnings
@@ -29,11 +31,19 @@ class PhotoPicker:
         first: Name of the picture that is chosen at first.
         description: The list's label.
         upload: Whether to offer the upload.
-        which: Which of the shapes of each name to offer: two pickers with different ones never show the same image.
+        which: Which of the shapes of each name to offer: two pickers with different ones never show
+            the same image.
     """
 
-    def __init__(self, size: int, shapes: tuple[str, ...] = (), first: str | None = None, description: str = "picture",
-                 upload: bool = True, which: int = 0):
+    def __init__(
+        self,
+        size: int,
+        shapes: tuple[str, ...] = (),
+        first: str | None = None,
+        description: str = "picture",
+        upload: bool = True,
+        which: int = 0,
+    ):
         self.size, self.problem = size, ""
         photos = sample_photos(size)
         self.pictures = dict(zip(photos.classes, photos.images, strict=True))
@@ -41,8 +51,12 @@ class PhotoPicker:
         self.pictures |= _shapes(size, shapes, which)
         self.choice = dropdown(description, list(self.pictures), first, width=220, label=70)
         self.choice.observe(lambda _: setattr(self, "problem", ""), "value")
-        self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description="your photo",
-                                            layout=ipywidgets.Layout(width="145px"))
+        self.upload = ipywidgets.FileUpload(
+            accept="image/*",
+            multiple=False,
+            description="your photo",
+            layout=ipywidgets.Layout(width="145px"),
+        )
         self.upload.observe(self._uploaded, "value")
         self.controls = [self.choice, self.upload] if upload else [self.choice]
 
@@ -60,7 +74,8 @@ class PhotoPicker:
         if not change["new"]:  # cancelled, or emptied below
             return
         self.problem = ""
-        # ipywidgets 8 gives a tuple of files, 7 a dict by their names; both are empty when the upload is cancelled.
+        # ipywidgets 8 gives a tuple of files, 7 a dict by their names; both are empty when the
+        # upload is cancelled.
         files = list(change["new"].values() if isinstance(change["new"], dict) else change["new"])
         for file in files:
             name = file.get("name") or file.get("metadata", {}).get("name", "photo")
@@ -83,16 +98,26 @@ class PhotoPicker:
                 with Image.open(io.BytesIO(content)) as image:
                     width, height = image.size
                 if width * height > LARGEST:
-                    raise ValueError(f"it has {width} x {height} pixels, more than 100 million; make it smaller first")
+                    raise ValueError(
+                        f"it has {width} x {height} pixels, more than 100 million; make it smaller "
+                        "first"
+                    )
                 picture = decode_image(io.BytesIO(content), self.size)
         except Exception as error:
-            reason = "it is no image" if isinstance(error, Image.UnidentifiedImageError) else str(error).split("\n")[0]
-            raise ValueError(f"{name[:60]!r} could not be read ({reason}); choose a JPEG or PNG") from error
+            reason = (
+                "it is no image"
+                if isinstance(error, Image.UnidentifiedImageError)
+                else str(error).split("\n")[0]
+            )
+            raise ValueError(
+                f"{name[:60]!r} could not be read ({reason}); choose a JPEG or PNG"
+            ) from error
         short, count = file_name(name), 1
         while short in self.pictures:
             count += 1
             short = f"{short.removesuffix(f' ({count - 1})')} ({count})"
-        # First in the list, since a list that is filled anew chooses its first: the explorer draws once.
+        # First in the list, since a list that is filled anew chooses its first: the explorer draws
+        # once.
         self.pictures = {short: torch.from_numpy(picture.copy()), **self.pictures}
         self.photos.add(short)
         self.choice.options = list(self.pictures)

@@ -18,4 +18,5 @@ def picture(figure: Figure, alt: str, dpi: int = 96) -> Image:
         raise ValueError("a picture needs an alt text: say in a sentence what it shows")
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=dpi)
-    return Image(drawn.getvalue(), format="png", metadata={"alt": alt})  # Colab's IPython 7 knows no `alt=`
+    # Colab's IPython 7 knows no `alt=`
+    return Image(drawn.getvalue(), format="png", metadata={"alt": alt})

@@ -1,4 +1,6 @@
-"""Choose the transforms for one's own images: pairs of views as continued pretraining will draw them."""
+"""Choose the transforms for one's own images: pairs of views as continued pretraining will draw
+them.
+"""
 
 import torch
 
@@ -43,17 +45,37 @@ class PolicyExplorer(Explorer):
     def draw(self, canvas: Canvas) -> str:
         place = min(self.which.value, len(self.images)) - 1
         image = self.images.large[place]
-        policy = Settings(**vars(self.settings) | self.changes() | {"image_size": image.shape[-1]}).policy()
-        views = Augment(policy)(image.repeat(2 * PAIRS, 1, 1, 1), torch.Generator().manual_seed(self.seed))
+        policy = Settings(
+            **vars(self.settings) | self.changes() | {"image_size": image.shape[-1]}
+        ).policy()
+        views = Augment(policy)(
+            image.repeat(2 * PAIRS, 1, 1, 1), torch.Generator().manual_seed(self.seed)
+        )
         canvas.image(image, 12, 96, 190)
         canvas.text(107, 306, file_name(self.images.names[place], 26), 14, anchor="mm")
         for k in range(PAIRS):
             x, y = 240 + 238 * (k % 3), 14 + 205 * (k // 3)
             for n, color in enumerate((VIEW_A, VIEW_B)):
-                canvas.image(views[k + n * PAIRS], x + (SIDE - 8) * n, y + 60 * n, SIDE - 14, frame=color, line=4)
-        hidden = [text for text, on in (("where and how large things are", self.crop_min.value < 0.7),
-                                        ("colour", self.color_strength.value >= 0.5 or self.gray_p.value >= 0.5),
-                                        ("left and right", self.flip_p.value > 0),
-                                        ("which way is up", self.rotate_p.value > 0)) if on]
+                canvas.image(
+                    views[k + n * PAIRS],
+                    x + (SIDE - 8) * n,
+                    y + 60 * n,
+                    SIDE - 14,
+                    frame=color,
+                    line=4,
+                )
+        hidden = [
+            text
+            for text, on in (
+                ("where and how large things are", self.crop_min.value < 0.7),
+                ("colour", self.color_strength.value >= 0.5 or self.gray_p.value >= 0.5),
+                ("left and right", self.flip_p.value > 0),
+                ("which way is up", self.rotate_p.value > 0),
+            )
+            if on
+        ]
         told = ", ".join(hidden) if hidden else "nothing"
-        return f"Each pair (blue, sky blue) counts as alike. This policy hides: {told}. Does your task need any of it?"
+        return (
+            f"Each pair (blue, sky blue) counts as alike. This policy hides: {told}. Does your "
+            "task need any of it?"
+        )

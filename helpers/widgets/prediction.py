@@ -1,4 +1,6 @@
-"""A guess before the answer: it is kept, also when the notebook is opened again, and met by the result later on."""
+"""A guess before the answer: it is kept, also when the notebook is opened again, and met by the
+result later on.
+"""
 
 import html
 import json
@@ -10,7 +12,8 @@ from helpers.artifacts import cache_dir, write_aside
 
 
 class Prediction:
-    """A question with answers to choose from, shown where it is a cell's last line; `reveal` meets it with the result.
+    """A question with answers to choose from, shown where it is a cell's last line; `reveal` meets
+    it with the result.
 
     Args:
         name: Under which the guess is kept.
@@ -21,10 +24,15 @@ class Prediction:
     def __init__(self, name: str, question: str, answers: tuple[str, ...]):
         self.name, self.question, self.answers = name, question, answers
         kept = _guesses().get(name)
-        self.choice = ipywidgets.RadioButtons(options=answers, value=kept if kept in answers else None,
-                                              layout=ipywidgets.Layout(width="auto"))
+        self.choice = ipywidgets.RadioButtons(
+            options=answers,
+            value=kept if kept in answers else None,
+            layout=ipywidgets.Layout(width="auto"),
+        )
         self.choice.observe(self._keep, "value")
-        title = ipywidgets.HTML(f'<p style="font-size:17px;margin:4px 0"><b>{html.escape(question)}</b></p>')
+        title = ipywidgets.HTML(
+            f'<p style="font-size:17px;margin:4px 0"><b>{html.escape(question)}</b></p>'
+        )
         self.widget = ipywidgets.VBox([title, self.choice])
 
     @property
@@ -39,13 +47,23 @@ class Prediction:
         return f"Your guess: {self.guess}. Measured: {answer}."
 
     def _keep(self, change) -> None:
-        with suppress(OSError), write_aside(_path()) as aside:  # where nothing can be written, it lasts while this does
+        # where nothing can be written, it lasts while this does
+        with (
+            suppress(OSError),
+            write_aside(_path()) as aside,
+        ):
             aside.write_text(json.dumps(_guesses() | {self.name: change["new"]}))
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         text = f"{self.question} " + " / ".join(self.answers)
-        return {"text/plain": text, "application/vnd.jupyter.widget-view+json": {
-            "version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}}
+        return {
+            "text/plain": text,
+            "application/vnd.jupyter.widget-view+json": {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self.widget.model_id,
+            },
+        }
 
 
 def _path():

@@ -1,4 +1,6 @@
-"""Multiple choice with a reply to every answer; where no kernel runs, the questions can be read and unfolded."""
+"""Multiple choice with a reply to every answer; where no kernel runs, the questions can be read and
+unfolded.
+"""
 
 import html
 
@@ -19,13 +21,21 @@ class Quiz:
 
     def __init__(self, notebook: str):
         if notebook not in QUESTIONS:
-            raise ValueError(f"there are no questions for notebook {notebook!r}; there are for {', '.join(QUESTIONS)}")
+            raise ValueError(
+                f"there are no questions for notebook {notebook!r}; there are for "
+                f"{', '.join(QUESTIONS)}"
+            )
         self.questions = QUESTIONS[notebook]
         self.choices, self.replies, boxes = [], [], []
         for number, question in enumerate(self.questions, 1):
-            title = ipywidgets.HTML(f'<p style="{_STYLE}"><b>{number}. {html.escape(question.text)}</b></p>')
-            choice = ipywidgets.RadioButtons(options=[answer for answer, _ in question.shown()], value=None,
-                                             layout=ipywidgets.Layout(width="auto"))
+            title = ipywidgets.HTML(
+                f'<p style="{_STYLE}"><b>{number}. {html.escape(question.text)}</b></p>'
+            )
+            choice = ipywidgets.RadioButtons(
+                options=[answer for answer, _ in question.shown()],
+                value=None,
+                layout=ipywidgets.Layout(width="auto"),
+            )
             reply = ipywidgets.HTML()
             choice.observe(lambda _, k=number - 1: self._answer(k), "value")
             self.choices.append(choice)
@@ -36,19 +46,29 @@ class Quiz:
     def _answer(self, k: int) -> None:
         question, place = self.questions[k], self.choices[k].index
         if place is not None:
-            self.replies[k].value = f'<p style="{_STYLE}">{html.escape(question.shown()[place][1])}</p>'
+            self.replies[
+                k
+            ].value = f'<p style="{_STYLE}">{html.escape(question.shown()[place][1])}</p>'
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return {"text/plain": "\n".join(question.text for question in self.questions), "text/html": self.static(),
-                "application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0,
-                                                             "model_id": self.widget.model_id}}
+        return {
+            "text/plain": "\n".join(question.text for question in self.questions),
+            "text/html": self.static(),
+            "application/vnd.jupyter.widget-view+json": {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self.widget.model_id,
+            },
+        }
 
     def static(self) -> str:
         """Return the questions as HTML: each answer unfolds to its reply."""
         parts = []
         for number, question in enumerate(self.questions, 1):
-            answers = "".join(f"<details><summary>{html.escape(answer)}</summary>{html.escape(reply)}</details>"
-                              for answer, reply in question.shown())
+            answers = "".join(
+                f"<details><summary>{html.escape(answer)}</summary>{html.escape(reply)}</details>"
+                for answer, reply in question.shown()
+            )
             parts.append(f"<p><b>{number}. {html.escape(question.text)}</b></p>{answers}")
         return "".join(parts)
 

@@ -1,4 +1,6 @@
-"""The ten panels of the paper's Figure 4, a photo and what nine transforms make of it, each with its slider."""
+"""The ten panels of the paper's Figure 4, a photo and what nine transforms make of it, each with
+its slider.
+"""
 
 import torch
 from torch import Tensor
@@ -23,7 +25,9 @@ SIDE = 160  # pixels of the photo; every panel shows it so
 
 
 class TransformsExplorer(Explorer):
-    """A photo under each transform of the paper's Figure 4, computed by the functions that make training views."""
+    """A photo under each transform of the paper's Figure 4, computed by the functions that make
+    training views.
+    """
 
     def __init__(self):
         self.photo = PhotoPicker(SIDE, shapes=("star", "heart", "arrow"), first="temple")
@@ -42,8 +46,24 @@ class TransformsExplorer(Explorer):
         self._kept: dict = {}
         # The same noise every time, so that a slider changes its strength and nothing else.
         self._noise = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-        super().__init__([*self.photo.controls, self.area, self.place, self.gray, self.brightness, self.contrast,
-                          self.saturation, self.hue, self.turns, self.side, self.noise, self.blur, self.edges], 420)
+        super().__init__(
+            [
+                *self.photo.controls,
+                self.area,
+                self.place,
+                self.gray,
+                self.brightness,
+                self.contrast,
+                self.saturation,
+                self.hue,
+                self.turns,
+                self.side,
+                self.noise,
+                self.blur,
+                self.edges,
+            ],
+            420,
+        )
 
     def panels(self) -> list[tuple[str, str, Tensor]]:
         """Return letter, name and picture, float (3, SIDE, SIDE), of the ten panels."""
@@ -61,19 +81,40 @@ class TransformsExplorer(Explorer):
         wanted = (
             ("original", (), lambda: image),
             ("crop and resize", crop, lambda: crop_resize(image, *crop, SIDE)),
-            ("crop, resize, flip", crop, lambda: flip(crop_resize(image, *crop, SIDE), torch.tensor([True]))),
+            (
+                "crop, resize, flip",
+                crop,
+                lambda: flip(crop_resize(image, *crop, SIDE), torch.tensor([True])),
+            ),
             ("colour drop", (self.gray.value,), lambda: color_drop(image, one(self.gray))),
-            ("colour jitter", tuple(c.value for c in jitter), lambda: color_jitter(image, *map(one, jitter))),
+            (
+                "colour jitter",
+                tuple(c.value for c in jitter),
+                lambda: color_jitter(image, *map(one, jitter)),
+            ),
             (f"rotate {90 * self.turns.value}°", (), lambda: rotate(image, one(self.turns))),
-            ("cutout", (hole,), lambda: cutout(image, (SIDE - hole) * 0.4, (SIDE - hole) * 0.55, hole)),
-            ("Gaussian noise", (self.noise.value,), lambda: gaussian_noise(image, one(self.noise), self._noise)),
-            ("Gaussian blur", (self.blur.value,), lambda: gaussian_blur(image, one(self.blur), blur_kernel_size(SIDE))),
+            (
+                "cutout",
+                (hole,),
+                lambda: cutout(image, (SIDE - hole) * 0.4, (SIDE - hole) * 0.55, hole),
+            ),
+            (
+                "Gaussian noise",
+                (self.noise.value,),
+                lambda: gaussian_noise(image, one(self.noise), self._noise),
+            ),
+            (
+                "Gaussian blur",
+                (self.blur.value,),
+                lambda: gaussian_blur(image, one(self.blur), blur_kernel_size(SIDE)),
+            ),
             ("Sobel filter", (self.edges.value,), lambda: sobel(image, one(self.edges))),
         )
         found = []
         for letter, (title, amounts, make) in zip("abcdefghij", wanted, strict=True):
             key = (name, picture, title, *(float(amount) for amount in amounts))
-            if self._kept.get(letter, (None,))[0] != key:  # a slider changes one panel: the others are kept
+            # a slider changes one panel: the others are kept
+            if self._kept.get(letter, (None,))[0] != key:
                 self._kept[letter] = key, make()[0]
             found.append((letter, title, self._kept[letter][1]))
         return found
@@ -86,7 +127,14 @@ class TransformsExplorer(Explorer):
             canvas.text(x + 8, y + SIDE + 17, f"({letter})", 15, bold=True)
             canvas.text(x + 38, y + SIDE + 17, title, 15)
         original, *changed = (picture for _, _, picture in panels)
-        still = [letter for letter, picture in zip("bcdefghij", changed, strict=True) if torch.equal(picture, original)]
-        seen = (f"Unchanged, at these settings: {', '.join(still)}." if still else
-                "(b) to (j) all come from (a). In which of them could you still name what you see?")
+        still = [
+            letter
+            for letter, picture in zip("bcdefghij", changed, strict=True)
+            if torch.equal(picture, original)
+        ]
+        seen = (
+            f"Unchanged, at these settings: {', '.join(still)}."
+            if still
+            else "(b) to (j) all come from (a). In which of them could you still name what you see?"
+        )
         return f"{self.photo.problem}{seen}"

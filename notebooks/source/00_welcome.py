@@ -57,8 +57,10 @@ from helpers.widgets.picture import picture
 
 train, val = load("shapes", "train"), load("shapes", "val")
 first = [int((val.labels == label).nonzero()[0]) for label in range(10)]
-picture(show_images(val.images[first], val.classes, columns=10),
-        "Ten small pictures, one of each shape: disc, ring, moon, drop, heart, triangle, square, cross, star, arrow.")
+picture(
+    show_images(val.images[first], val.classes, columns=10),
+    "Ten small pictures, one of each shape: disc, ring, moon, drop, heart, triangle, square, cross, star, arrow.",
+)
 
 # %% [markdown]
 # ## What makes two images similar?
@@ -78,11 +80,19 @@ from helpers.models import build_encoder
 from helpers.simclr import load_pretrained
 
 simclr = load_pretrained("shapes-tiny")
-encoders = {"pixels": nn.Flatten(), "random encoder": build_encoder("tiny").eval(), "SimCLR": simclr.encoder}
-features = {name: [extract_features(encoder, part.images) for part in (train, val)]
-            for name, encoder in encoders.items()}
-print(f"trained on {simclr.card['data']} in {simclr.card['seconds'] / 60:.1f} minutes "
-      f"({simclr.card['hardware']}), seed {simclr.settings.seed}")
+encoders = {
+    "pixels": nn.Flatten(),
+    "random encoder": build_encoder("tiny").eval(),
+    "SimCLR": simclr.encoder,
+}
+features = {
+    name: [extract_features(encoder, part.images) for part in (train, val)]
+    for name, encoder in encoders.items()
+}
+print(
+    f"trained on {simclr.card['data']} in {simclr.card['seconds'] / 60:.1f} minutes "
+    f"({simclr.card['hardware']}), seed {simclr.settings.seed}"
+)
 
 # %% [markdown]
 # Each row: one held-out image, which was not trained on, and then its six nearest training images by cosine similarity (1 where two
@@ -95,13 +105,20 @@ import torch.nn.functional as F
 from helpers.plotting import draw_neighbors
 
 queries = [first[label] for label in (8, 4, 1)]  # a star, a heart, a ring
-found = {name: (F.normalize(held_out[queries]) @ F.normalize(bank).T).topk(6).indices
-         for name, (bank, held_out) in features.items()}
-picture(draw_neighbors(val.images[queries], val.labels[queries],
-                       {name: train.images[rows] for name, rows in found.items()},
-                       {name: train.labels[rows] for name, rows in found.items()}),
-        "Three query images and their six nearest neighbours by pixels, by a random encoder and by SimCLR. Pixels find "
-        "similar colours with mixed shapes; SimCLR finds mostly the same shape in other colours.")
+found = {
+    name: (F.normalize(held_out[queries]) @ F.normalize(bank).T).topk(6).indices
+    for name, (bank, held_out) in features.items()
+}
+picture(
+    draw_neighbors(
+        val.images[queries],
+        val.labels[queries],
+        {name: train.images[rows] for name, rows in found.items()},
+        {name: train.labels[rows] for name, rows in found.items()},
+    ),
+    "Three query images and their six nearest neighbours by pixels, by a random encoder and by SimCLR. Pixels find "
+    "similar colours with mixed shapes; SimCLR finds mostly the same shape in other colours.",
+)
 
 # %% [markdown]
 # Pixels find similar colours. SimCLR finds mostly the same shape, in whatever colour. And over all held-out images? Let the

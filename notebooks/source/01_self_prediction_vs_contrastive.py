@@ -45,8 +45,10 @@ from helpers.pretext import TASKS, load_pretext
 for task in TASKS:
     card = load_pretext(task).card
     settings = card["settings"]
-    print(f"{task:>13}: {settings['steps']:,} steps of {settings['batch_size']} images of {card['data']}, "
-          f"seed {settings['seed']}, {card['hardware']}")
+    print(
+        f"{task:>13}: {settings['steps']:,} steps of {settings['batch_size']} images of {card['data']}, "
+        f"seed {settings['seed']}, {card['hardware']}"
+    )
 
 # %% [markdown]
 # ### Masked patches
@@ -141,7 +143,12 @@ def rotation_task(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     ### BEGIN SOLUTION
     # The answers come first, and the questions are made from them.
     labels = torch.arange(len(images)) % 4
-    turned = torch.stack([torch.rot90(image, int(turns), (1, 2)) for image, turns in zip(images, labels, strict=True)])
+    turned = torch.stack(
+        [
+            torch.rot90(image, int(turns), (1, 2))
+            for image, turns in zip(images, labels, strict=True)
+        ]
+    )
     return turned, labels
     ### END SOLUTION
 
@@ -215,19 +222,30 @@ from helpers.simclr import load_pretrained
 from helpers.widgets.picture import picture
 
 held_out = load("shapes", "val", limit=500).images
-nets = {"before training": load_pretrained("shapes-tiny-epoch0"), "after training": load_pretrained("shapes-tiny")}
+nets = {
+    "before training": load_pretrained("shapes-tiny-epoch0"),
+    "after training": load_pretrained("shapes-tiny"),
+}
 augment = Augment(nets["after training"].settings.policy())
 first, second = augment(held_out), augment(held_out)
 with torch.inference_mode():
-    z = {name: [net.head(net.encoder(views)) for views in (first, second)] for name, net in nets.items()}
+    z = {
+        name: [net.head(net.encoder(views)) for views in (first, second)]
+        for name, net in nets.items()
+    }
 
 # %%
 import torch.nn.functional as F
 
-similar = {name: (F.cosine_similarity(a, b), F.cosine_similarity(a, b.roll(1, 0))) for name, (a, b) in z.items()}
-picture(draw_similarities(similar),
-        "Histograms of cosine similarity. Before training, views of one image and of different images all lie close to 1. "
-        "After training, views of one image have high similarities and views of different images lie around 0.")
+similar = {
+    name: (F.cosine_similarity(a, b), F.cosine_similarity(a, b.roll(1, 0)))
+    for name, (a, b) in z.items()
+}
+picture(
+    draw_similarities(similar),
+    "Histograms of cosine similarity. Before training, views of one image and of different images all lie close to 1. "
+    "After training, views of one image have high similarities and views of different images lie around 0.",
+)
 
 # %% [markdown]
 # Two numbers sum this up. **Alignment** is the mean squared distance of positive pairs: small is good. **Uniformity** is 0 when all
@@ -272,14 +290,21 @@ from IPython.display import Markdown
 from helpers.results import read_results, results_table
 
 pretext = read_results("pretext")
-Markdown(results_table(pretext, {"data": "images", "condition": "learned by"},
-                       {"knn": "kNN", "probe": "linear probe"}))
+Markdown(
+    results_table(
+        pretext,
+        {"data": "images", "condition": "learned by"},
+        {"knn": "kNN", "probe": "linear probe"},
+    )
+)
 
 # %%
 for data in dict.fromkeys(row["data"] for row in pretext):
     row = next(row for row in pretext if row["data"] == data and row["condition"] == "SimCLR")
-    print(f"{data}: {int(row['steps']):,} steps of {row['batch']} images (or views), crops from {float(row['crop_min']):.0%}, "
-          f"{int(row['test_images']):,} test images, {row['hardware']}")
+    print(
+        f"{data}: {int(row['steps']):,} steps of {row['batch']} images (or views), crops from {float(row['crop_min']):.0%}, "
+        f"{int(row['test_images']):,} test images, {row['hardware']}"
+    )
 
 # %% [markdown]
 # *(Mean ± 95% interval over seeds. A single run has its interval over the test images in brackets, which says nothing about other

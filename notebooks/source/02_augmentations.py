@@ -38,9 +38,15 @@ TransformsExplorer()
 from helpers.augmentations import Augment, Policy
 
 policy = Policy()
-print(f"crop {policy.crop_area[0]:.0%} to {policy.crop_area[1]:.0%} of the area, flip with probability {policy.flip_p}")
-print(f"colour jitter of strength s = {policy.color_strength} with probability {policy.color_p}, grey {policy.gray_p}")
-print(f"blur of {policy.blur_sigma[0]} to {policy.blur_sigma[1]} px with probability {policy.blur_p}")
+print(
+    f"crop {policy.crop_area[0]:.0%} to {policy.crop_area[1]:.0%} of the area, flip with probability {policy.flip_p}"
+)
+print(
+    f"colour jitter of strength s = {policy.color_strength} with probability {policy.color_p}, grey {policy.gray_p}"
+)
+print(
+    f"blur of {policy.blur_sigma[0]} to {policy.blur_sigma[1]} px with probability {policy.blur_p}"
+)
 
 # %%
 from helpers.data import sample_photos
@@ -48,9 +54,13 @@ from helpers.plotting import VIEW_A, show_images
 from helpers.widgets.picture import picture
 
 photos = sample_photos(128)
-views = Augment(Policy(size=96))(photos.images[3].expand(16, -1, -1, -1))  # one photo, sixteen draws: (16, 3, 96, 96)
-picture(show_images(views, columns=8, colors=[VIEW_A] * 16),
-        "Sixteen views of one photo of a flower: different crops, mirrored or not, in many colours, some grey, some blurred.")
+views = Augment(Policy(size=96))(
+    photos.images[3].expand(16, -1, -1, -1)
+)  # one photo, sixteen draws: (16, 3, 96, 96)
+picture(
+    show_images(views, columns=8, colors=[VIEW_A] * 16),
+    "Sixteen views of one photo of a flower: different crops, mirrored or not, in many colours, some grey, some blurred.",
+)
 
 # %% [markdown]
 # All sixteen come from one photo. That is all the supervision there is: *these belong together, whatever they look like.*
@@ -95,7 +105,9 @@ def jitter(images: torch.Tensor, brightness: torch.Tensor, contrast: torch.Tenso
     # (N, 1, 1, 1) broadcasts one number over each image.
     brightness, contrast = brightness.view(-1, 1, 1, 1), contrast.view(-1, 1, 1, 1)
     images = (images * brightness).clamp(0, 1)
-    gray = (images * torch.tensor([0.2989, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)  # (N, 1, H, W)
+    gray = (images * torch.tensor([0.2989, 0.587, 0.114]).view(1, 3, 1, 1)).sum(
+        dim=1, keepdim=True
+    )  # (N, 1, H, W)
     middle = gray.mean(dim=(2, 3), keepdim=True)
     return (middle + (images - middle) * contrast).clamp(0, 1)
     ### END SOLUTION
@@ -142,9 +154,15 @@ from helpers.simclr import load_pretrained
 held_out = load("shapes", "val", limit=500).images
 trained, untouched = load_pretrained("shapes-tiny").encoder, build_encoder("tiny").eval()
 off = {"crop_area": (1.0, 1.0), "flip_p": 0.0, "color_p": 0.0, "gray_p": 0.0, "blur_p": 0.0}
-changes = {"flip": {"flip_p": 1.0}, "colour jitter": {"color_p": 1.0}, "grey": {"gray_p": 1.0},
-           "crop": {"crop_area": (0.5, 0.5)}, "rotate": {"rotate_p": 1.0}, "noise": {"noise_p": 1.0},
-           "cutout": {"cutout_p": 1.0}}
+changes = {
+    "flip": {"flip_p": 1.0},
+    "colour jitter": {"color_p": 1.0},
+    "grey": {"gray_p": 1.0},
+    "crop": {"crop_area": (0.5, 0.5)},
+    "rotate": {"rotate_p": 1.0},
+    "noise": {"noise_p": 1.0},
+    "cutout": {"cutout_p": 1.0},
+}
 versions_of = {name: Augment(Policy(**off | change))(held_out) for name, change in changes.items()}
 versions_of["another image"] = held_out.roll(1, dims=0)
 
@@ -188,13 +206,20 @@ from helpers.metrics import contrastive_rank
 from helpers.widgets.histograms import intensity_histograms
 
 for strength in (0.0, 0.25, 0.5, 1.0):
-    policy = Policy(crop_area=(0.3, 1.0), color_strength=strength, gray_p=0.2 * (strength > 0), blur_p=0)
+    policy = Policy(
+        crop_area=(0.3, 1.0), color_strength=strength, gray_p=0.2 * (strength > 0), blur_p=0
+    )
     found = []
     for name in ("shapes", "shapes-textured"):
         images = load(name, "val").images[:640].view(10, 64, 3, 32, 32)  # ten times 64 images
-        views = [intensity_histograms(Augment(policy)(batch.repeat(2, 1, 1, 1))).sqrt() for batch in images]
+        views = [
+            intensity_histograms(Augment(policy)(batch.repeat(2, 1, 1, 1))).sqrt()
+            for batch in images
+        ]
         found.append(torch.stack([contrastive_rank(each)[0] for each in views]).mean().item())
-    print(f"s = {strength:<4}  partner found by histogram: shapes {found[0]:.0%}, striped ground {found[1]:.0%}")
+    print(
+        f"s = {strength:<4}  partner found by histogram: shapes {found[0]:.0%}, striped ground {found[1]:.0%}"
+    )
 
 # %% [markdown]
 # Without distortion, counting intensities is nearly enough to win the game. Gradient descent takes the easy way: a network that can
@@ -210,8 +235,13 @@ from IPython.display import Markdown
 
 from helpers.results import read_results, results_table
 
-Markdown(results_table(read_results("shortcut"), {"condition": "striped ground"},
-                       {"pairs_found": "pairs found", "knn": "kNN", "probe": "linear probe"}))
+Markdown(
+    results_table(
+        read_results("shortcut"),
+        {"condition": "striped ground"},
+        {"pairs_found": "pairs found", "knn": "kNN", "probe": "linear probe"},
+    )
+)
 
 # %% [markdown]
 # *(kNN and linear probe: shapes named correctly, among 2,000 test images; 15 epochs each. "Pairs found" is the share of views
@@ -235,8 +265,15 @@ from helpers.augmentations import rotate
 digits = load("digits", "train")
 six, nine = (digits.images[digits.labels == label][:4] for label in (6, 9))
 turned = rotate(six, torch.full((4,), 2))
-picture(show_images(torch.cat([six, turned, nine]), ["6"] * 4 + ["6, turned"] * 4 + ["9"] * 4, columns=12, inch=0.95),
-        "Four handwritten sixes, the same four turned by 180 degrees, and four nines, which look like the turned sixes.")
+picture(
+    show_images(
+        torch.cat([six, turned, nine]),
+        ["6"] * 4 + ["6, turned"] * 4 + ["9"] * 4,
+        columns=12,
+        inch=0.95,
+    ),
+    "Four handwritten sixes, the same four turned by 180 degrees, and four nines, which look like the turned sixes.",
+)
 
 # %% [markdown]
 # SimCLR was trained on handwritten digits, once with random turns by 90°, 180° and 270° among its transforms, and once without.
@@ -250,8 +287,13 @@ picture(show_images(torch.cat([six, turned, nine]), ["6"] * 4 + ["6, turned"] * 
 
 # %%
 stay = sorted(read_results("what_must_stay"), key=lambda row: row["data"] + row["question"])
-Markdown(results_table(stay, {"data": "images", "question": "question", "transforms": "pretrained with"},
-                       {"knn_z": "kNN by z", "knn": "kNN by h", "probe": "linear probe on h"}))
+Markdown(
+    results_table(
+        stay,
+        {"data": "images", "question": "question", "transforms": "pretrained with"},
+        {"knn_z": "kNN by z", "knn": "kNN by h", "probe": "linear probe on h"},
+    )
+)
 
 # %% [markdown]
 # *(Intervals over seeds. "6 or 9" has the same 72 test images each time: all of them right means 95 to 100%. Guessing: 50% for digits, 6%
@@ -298,13 +340,17 @@ for part in (load("digits", "train"), load("digits", "test")):
     both = torch.cat([images, rotate(images, torch.full((len(images),), 2))])
     ways.append((both, torch.arange(2).repeat_interleave(len(images))))
 for rotate_p in (0.0, 0.75) if TRAIN else ():
-    settings = settings_for("laptop", "digits", epochs=12.0, flip_p=0.0, crop_min=0.5, rotate_p=rotate_p)
+    settings = settings_for(
+        "laptop", "digits", epochs=12.0, flip_p=0.0, crop_min=0.5, rotate_p=rotate_p
+    )
     net = pretrain(digits, settings)
     h = [extract_features(net.encoder, images) for images, _ in ways]
     with torch.inference_mode():
         z = [net.head(features) for features in h]
     of_h, of_z = (knn_accuracy(train, ways[0][1], test, ways[1][1]) for train, test in (h, z))
-    print(f"turned with probability {rotate_p}: which way up? {of_h:.1%} by h, {of_z:.1%} by z (guessing 50%)")
+    print(
+        f"turned with probability {rotate_p}: which way up? {of_h:.1%} by h, {of_z:.1%} by z (guessing 50%)"
+    )
 
 # %% [markdown]
 # ## What you have learned

@@ -53,8 +53,10 @@ for dimensions in (2, 8, 128):
     one, two = F.normalize(torch.randn(2, 10_000, dimensions), dim=2)
     similarity = (one * two).sum(1)
     middle = similarity.abs().median()
-    print(f"{dimensions:>4} dimensions: half of all random pairs have a similarity from {-middle:.2f} to {middle:.2f}, "
-          f"the closest of 10,000 has {similarity.max():.2f}")
+    print(
+        f"{dimensions:>4} dimensions: half of all random pairs have a similarity from {-middle:.2f} to {middle:.2f}, "
+        f"the closest of 10,000 has {similarity.max():.2f}"
+    )
 
 # %% [markdown]
 # In 128 dimensions there is room for very many vectors that are nearly at right angles to each other. So a loss can push all
@@ -220,7 +222,9 @@ positive = logits[torch.arange(8), partner]
 print("similarity to the partner, over tau:", positive[:3])
 
 # %%
-per_view = logits.logsumexp(dim=1) - positive  # 4 -log(exp(positive) / sum of exp) = logsumexp - positive
+per_view = (
+    logits.logsumexp(dim=1) - positive
+)  # 4 -log(exp(positive) / sum of exp) = logsumexp - positive
 loss = per_view.mean()  # 5 mean over the 2N views
 print(f"loss {loss:.4f}")
 
@@ -254,7 +258,9 @@ check("nt_xent", my_nt_xent)
 from helpers.losses import nt_xent
 
 mine = my_nt_xent(projections, tau)
-print(f"step by step {loss:.6f}   helpers {nt_xent(projections, tau):.6f}   yours {'not yet' if mine is None else f'{mine:.6f}'}")
+print(
+    f"step by step {loss:.6f}   helpers {nt_xent(projections, tau):.6f}   yours {'not yet' if mine is None else f'{mine:.6f}'}"
+)
 
 # %% [markdown]
 # ## 6. What the temperature does
@@ -269,7 +275,9 @@ from helpers.simclr import load_pretrained
 simclr = load_pretrained("shapes-tiny")
 images = load("shapes", "val").images[:64]
 with torch.inference_mode():
-    z = simclr.head(simclr.encoder(Augment(simclr.settings.policy())(images.repeat(2, 1, 1, 1))))  # (2N, D), here both 128
+    z = simclr.head(
+        simclr.encoder(Augment(simclr.settings.policy())(images.repeat(2, 1, 1, 1)))
+    )  # (2N, D), here both 128
 for tau in (1.0, 0.5, 0.1, 0.05):
     p = (cosine_similarity(z) / tau).fill_diagonal_(float("-inf")).softmax(dim=1)
     p[torch.arange(128), torch.arange(128).roll(64)] = 0  # negatives only

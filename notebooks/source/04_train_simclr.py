@@ -44,11 +44,19 @@ settings = settings_for("laptop", "shapes")
 # fast: settings = settings_for("laptop", "shapes", epochs=0.2)
 augment = Augment(settings.policy())
 batch = train.images[:8]
-views = torch.cat([augment(batch), augment(batch)])  # (2N, 3, 32, 32): all first views, then all second views
+views = torch.cat(
+    [augment(batch), augment(batch)]
+)  # (2N, 3, 32, 32): all first views, then all second views
 pictures = torch.cat([batch.float() / 255, views])
-picture(show_images(pictures, [text for row in ("image", "view 1", "view 2") for text in (row, *[""] * 7)], columns=8,
-                    colors=["white"] * 8 + [VIEW_A] * 8 + [VIEW_B] * 8),
-        "Eight images; below each of them its two views: cropped, mirrored and recoloured versions of it.")
+picture(
+    show_images(
+        pictures,
+        [text for row in ("image", "view 1", "view 2") for text in (row, *[""] * 7)],
+        columns=8,
+        colors=["white"] * 8 + [VIEW_A] * 8 + [VIEW_B] * 8,
+    ),
+    "Eight images; below each of them its two views: cropped, mirrored and recoloured versions of it.",
+)
 
 # %% [markdown]
 # Rows $k$ and $k + N$ of `views` are a **positive pair**. To every view, the other $2N - 2$ views are **negatives**.
@@ -73,8 +81,10 @@ head = ProjectionHead(encoder.feature_dim)
 h = encoder(views)
 z = head(h)
 print("views", tuple(views.shape), "-> h", tuple(h.shape), "-> z", tuple(z.shape))
-print(f"{sum(p.numel() for p in encoder.parameters()):,} parameters in f, "
-      f"{sum(p.numel() for p in head.parameters()):,} in g")
+print(
+    f"{sum(p.numel() for p in encoder.parameters()):,} parameters in f, "
+    f"{sum(p.numel() for p in head.parameters()):,} in g"
+)
 
 # %% [markdown]
 # ## 3. The loss
@@ -97,10 +107,14 @@ from helpers.losses import nt_xent
 
 N, tau = 8, 0.5
 collapsed = torch.ones(2 * N, 128)
-aligned = torch.eye(N, 128).repeat(2, 1)  # the two views of an image equal, everything else at right angles
+aligned = torch.eye(N, 128).repeat(
+    2, 1
+)  # the two views of an image equal, everything else at right angles
 print(f"chance: {nt_xent(collapsed, tau):.4f}   log(2N - 1) = {math.log(2 * N - 1):.4f}")
-print(f"floor:  {nt_xent(aligned, tau):.4f}   log(1 + (2N - 2) exp(-1/tau)) = "
-      f"{math.log(1 + (2 * N - 2) * math.exp(-1 / tau)):.4f}")
+print(
+    f"floor:  {nt_xent(aligned, tau):.4f}   log(1 + (2N - 2) exp(-1/tau)) = "
+    f"{math.log(1 + (2 * N - 2) * math.exp(-1 / tau)):.4f}"
+)
 
 # %% [markdown]
 # At chance the probability of the right answer is $1 / (2N - 1)$, so the loss is $\log(2N - 1)$.
@@ -120,7 +134,11 @@ for _ in range(30):
     loss.backward()
     optimizer.step()
     losses.append(loss.item())
-print("loss:", " ".join(f"{value:.2f}" for value in losses[::5]), f"   (chance is {math.log(2 * 64 - 1):.2f})")
+print(
+    "loss:",
+    " ".join(f"{value:.2f}" for value in losses[::5]),
+    f"   (chance is {math.log(2 * 64 - 1):.2f})",
+)
 
 # %% [markdown]
 # It comes down, though thirty steps do not yet bring it below chance. (It starts well above: at a low temperature an untrained network
@@ -234,17 +252,26 @@ else:
     result = load_pretrained("shapes-tiny")
 print("trained here:" if LIVE else "loaded shapes-tiny:", result.summary())
 if result.interrupted:
-    print("To train on from here, set START = result above and run this cell again. All below shows the run as it is.")
+    print(
+        "To train on from here, set START = result above and run this cell again. All below shows the run as it is."
+    )
 
 # %%
 from helpers.plotting import draw_training_curves
 
 last = result.history[-1]
-picture(draw_training_curves(result.history, result.settings.chance_loss, result.settings.floor_loss, last["step"],
-                             knn_chance=1 / len(train.classes)),
-        f"Four curves over the {last['step']} steps of the run. The last values: loss {last['loss']:.2f}, where chance is "
-        f"{result.settings.chance_loss:.2f}; pairs found {last['top1']:.0%}; spread of z {last['spread']:.2f}; kNN "
-        f"accuracy {last['knn']:.0%}.")
+picture(
+    draw_training_curves(
+        result.history,
+        result.settings.chance_loss,
+        result.settings.floor_loss,
+        last["step"],
+        knn_chance=1 / len(train.classes),
+    ),
+    f"Four curves over the {last['step']} steps of the run. The last values: loss {last['loss']:.2f}, where chance is "
+    f"{result.settings.chance_loss:.2f}; pairs found {last['top1']:.0%}; spread of z {last['spread']:.2f}; kNN "
+    f"accuracy {last['knn']:.0%}.",
+)
 
 # %% [markdown]
 # ## 7. Has it learned?
@@ -261,7 +288,11 @@ from helpers.evaluation import extract_features, knn_accuracy
 from helpers.metrics import proportion_interval
 
 test = load("shapes", "test")
-for name, f in {"raw pixels": nn.Flatten(), "random f": build_encoder("tiny").eval(), "SimCLR f": result.encoder}.items():
+for name, f in {
+    "raw pixels": nn.Flatten(),
+    "random f": build_encoder("tiny").eval(),
+    "SimCLR f": result.encoder,
+}.items():
     bank, queries = extract_features(f, train.images), extract_features(f, test.images)
     accuracy = knn_accuracy(bank, train.labels, queries, test.labels)
     low, high = proportion_interval(round(accuracy * len(test)), len(test))
@@ -276,7 +307,9 @@ print("SimCLR f:", result.summary())
 
 
 # %%
-def knn_predict(bank: torch.Tensor, labels: torch.Tensor, queries: torch.Tensor, k: int) -> torch.Tensor:
+def knn_predict(
+    bank: torch.Tensor, labels: torch.Tensor, queries: torch.Tensor, k: int
+) -> torch.Tensor:
     """Return a label for each of queries, (Q, D), from bank vectors (B, D) with labels (B,): shape (Q,)."""
     ### BEGIN SOLUTION
     # The places of the k largest cosines in each row, and the most frequent label there.
@@ -301,11 +334,17 @@ from helpers.artifacts import RESULTS
 from helpers.metrics import mean_interval
 
 with (RESULTS / "laptop.csv").open() as file:
-    runs = [row for row in csv.DictReader(file) if row["data"] == "shapes" and row["condition"] != "raw pixels"]
+    runs = [
+        row
+        for row in csv.DictReader(file)
+        if row["data"] == "shapes" and row["condition"] != "raw pixels"
+    ]
 for condition in dict.fromkeys(row["condition"] for row in runs):
     rows = [row for row in runs if row["condition"] == condition]
     kNN, probe = (mean_interval([float(row[score]) for row in rows]) for score in ("knn", "probe"))
-    print(f"{condition:>30}: kNN {kNN[0]:.1%} ± {kNN[1]:.1%}, probe {probe[0]:.1%} ± {probe[1]:.1%} ({len(rows)} seeds)")
+    print(
+        f"{condition:>30}: kNN {kNN[0]:.1%} ± {kNN[1]:.1%}, probe {probe[0]:.1%} ± {probe[1]:.1%} ({len(rows)} seeds)"
+    )
 
 # %% [markdown]
 # Without colour distortion, the two views of an image share their colours, and hardly any two images share them. Colour is then
@@ -329,14 +368,22 @@ PLACE = Path("runs")  # in Colab: Path("/content/drive/MyDrive/simclr")
 gpu_settings = settings_for("colab", "cifar10")
 if TRAIN_ON_GPU and torch.cuda.is_available():
     photos = load("cifar10", "train")
-    gpu_result = pretrain(photos, gpu_settings, val=load("cifar10", "val"), out=PLACE / "cifar10-colab", resume=True,
-                          monitor=TrainingMonitor(gpu_settings, len(photos), classes=10))
+    gpu_result = pretrain(
+        photos,
+        gpu_settings,
+        val=load("cifar10", "val"),
+        out=PLACE / "cifar10-colab",
+        resume=True,
+        monitor=TrainingMonitor(gpu_settings, len(photos), classes=10),
+    )
     print(gpu_result.summary())
     if gpu_result.interrupted:
         print(f"Run this cell again: it resumes the run in {PLACE}.")
 else:
-    print(f"GPU here: {torch.cuda.is_available()}. It would train {gpu_settings.encoder}, batch {gpu_settings.batch_size}, {gpu_settings.epochs:g} epochs, "
-          f"colour strength {gpu_settings.color_strength}")
+    print(
+        f"GPU here: {torch.cuda.is_available()}. It would train {gpu_settings.encoder}, batch {gpu_settings.batch_size}, {gpu_settings.epochs:g} epochs, "
+        f"colour strength {gpu_settings.color_strength}"
+    )
 
 # %% [markdown]
 # ## The clinic
@@ -352,13 +399,22 @@ else:
 from helpers.plotting import draw_clinic
 
 with (RESULTS / "clinic.csv").open() as file:
-    clinic = [{key: float(value) if value and key != "run" else value or None for key, value in row.items()}
-              for row in csv.DictReader(file)]
+    clinic = [
+        {
+            key: float(value) if value and key != "run" else value or None
+            for key, value in row.items()
+        }
+        for row in csv.DictReader(file)
+    ]
 batch_size = int(clinic[0]["batch_size"])
-patients = {name: [row for row in clinic if row["run"] == name] for name in ("healthy", "A", "B", "C")}
-picture(draw_clinic(patients, chance_loss=math.log(2 * batch_size - 1), knn_chance=0.1),
-        "Curves of a healthy run and of patients A, B and C: NT-Xent loss, pairs found, spread of z and kNN "
-        "accuracy over the steps.")
+patients = {
+    name: [row for row in clinic if row["run"] == name] for name in ("healthy", "A", "B", "C")
+}
+picture(
+    draw_clinic(patients, chance_loss=math.log(2 * batch_size - 1), knn_chance=0.1),
+    "Curves of a healthy run and of patients A, B and C: NT-Xent loss, pairs found, spread of z and kNN "
+    "accuracy over the steps.",
+)
 
 # %% [markdown]
 # <details><summary><b>Patient A</b></summary>

@@ -39,11 +39,17 @@ from helpers.simclr import load_pretrained
 found = load_pretrained("shapes-six")
 new = ("moon", "heart", "cross", "arrow")
 train, val, test = (load("shapes", split).only(new) for split in ("train", "val", "test"))
-ways = {"raw pixels": nn.Flatten(), "h, random f": build_encoder("tiny").eval(), "h = f(image)": found.encoder,
-        "z = g(h)": nn.Sequential(found.encoder, found.head).eval()}
+ways = {
+    "raw pixels": nn.Flatten(),
+    "h, random f": build_encoder("tiny").eval(),
+    "h = f(image)": found.encoder,
+    "z = g(h)": nn.Sequential(found.encoder, found.head).eval(),
+}
 for name, net in ways.items():
     scores = evaluate(net, train, val, test, probe_labels=500)
-    print(f"{name:>14}: kNN {scores['knn']:.1%}, linear probe {scores['probe']:.1%} of {len(test)} test images")
+    print(
+        f"{name:>14}: kNN {scores['knn']:.1%}, linear probe {scores['probe']:.1%} of {len(test)} test images"
+    )
 
 # %% [markdown]
 # For neighbours, $h$ and $z$ are nearly equal in this one run; a linear classifier does better on $h$. The loss gives no reason
@@ -116,8 +122,10 @@ from helpers.widgets.picture import picture
 few = train.subset(nested_subset(train.labels, 5, seed=0))
 asked = val.subset(nested_subset(val.labels, 5, seed=0))
 order = few.labels.argsort()
-picture(show_images(few.images[order], [new[k] for k in few.labels[order]], columns=10, inch=0.9),
-        "Twenty small pictures: five moons, five hearts, five crosses and five arrows, in many colours.")
+picture(
+    show_images(few.images[order], [new[k] for k in few.labels[order]], columns=10, inch=0.9),
+    "Twenty small pictures: five moons, five hearts, five crosses and five arrows, in many colours.",
+)
 
 # %% [markdown]
 # ## 4. Option 1: train all layers
@@ -137,7 +145,9 @@ steps = None  # as many as the validation images ask for
 # fast: steps = 20
 for name, way in (("from scratch", train_from_scratch), ("option 1", fine_tune)):
     fitted = way(found.encoder, few, asked, steps=steps)
-    print(f"{name:>12}: test {fitted.accuracy(test):.1%}, {fitted.parameters:,} numbers trained in {fitted.seconds:.1f} s")
+    print(
+        f"{name:>12}: test {fitted.accuracy(test):.1%}, {fitted.parameters:,} numbers trained in {fitted.seconds:.1f} s"
+    )
 
 # %% [markdown]
 # ## 5. Option 2: freeze the encoder, train the last layers
@@ -193,10 +203,14 @@ if mine is not None:
 from helpers.transfer import train_last_layers
 
 for mode in ("eval", "train"):
-    fitted = train_last_layers(found.encoder, few, asked, augment="color", encoder_mode=mode, steps=steps or 300)
+    fitted = train_last_layers(
+        found.encoder, few, asked, augment="color", encoder_mode=mode, steps=steps or 300
+    )
     before, after = fitted.fingerprints
-    print(f"encoder in {mode + ' mode:':<12} test {fitted.accuracy(test):.1%}, fingerprint {before} -> {after} "
-          f"{'(nothing moved)' if before == after else '(IT MOVED)'}")
+    print(
+        f"encoder in {mode + ' mode:':<12} test {fitted.accuracy(test):.1%}, fingerprint {before} -> {after} "
+        f"{'(nothing moved)' if before == after else '(IT MOVED)'}"
+    )
 
 # %%
 from IPython.display import Markdown
@@ -205,9 +219,17 @@ from helpers.results import read_results, results_table
 
 pairs: dict[tuple, dict] = {}
 for row in read_results("batchnorm_bug"):
-    pairs.setdefault((row["labels"], row["seed"]), {"labels": row["labels"]})[row["encoder_mode"]] = row["accuracy"]
+    pairs.setdefault((row["labels"], row["seed"]), {"labels": row["labels"]})[
+        row["encoder_mode"]
+    ] = row["accuracy"]
 rows = [pair | {"lost": float(pair["eval"]) - float(pair["train"])} for pair in pairs.values()]
-Markdown(results_table(rows, {"labels": "labels per class"}, {"eval": "frozen", "train": "with the bug", "lost": "lost"}))
+Markdown(
+    results_table(
+        rows,
+        {"labels": "labels per class"},
+        {"eval": "frozen", "train": "with the bug", "lost": "lost"},
+    )
+)
 
 # %% [markdown]
 # ± is a 95% interval over five seeds, each with other labelled images; *lost* compares seed by seed. Where the interval of what is lost
@@ -228,10 +250,19 @@ Markdown(results_table(rows, {"labels": "labels per class"}, {"eval": "frozen", 
 # %%
 from helpers.transfer import classify_embeddings
 
-for classifier, strength in (("logistic regression", 0.01), ("linear SVM", 0.001), ("kNN", 5), ("random forest", 100)):
-    fitted = classify_embeddings(found.encoder, few, asked, classifier=classifier, strength=strength)
-    print(f"{classifier:>20}: validation {fitted.val_accuracy:.0%}, {fitted.seconds:.2f} s, "
-          f"fingerprint {'unchanged' if len(set(fitted.fingerprints)) == 1 else 'CHANGED'}")
+for classifier, strength in (
+    ("logistic regression", 0.01),
+    ("linear SVM", 0.001),
+    ("kNN", 5),
+    ("random forest", 100),
+):
+    fitted = classify_embeddings(
+        found.encoder, few, asked, classifier=classifier, strength=strength
+    )
+    print(
+        f"{classifier:>20}: validation {fitted.val_accuracy:.0%}, {fitted.seconds:.2f} s, "
+        f"fingerprint {'unchanged' if len(set(fitted.fingerprints)) == 1 else 'CHANGED'}"
+    )
 
 # %% [markdown]
 # Which one would you take? Validation may decide. From here on, no test accuracy is shown before the choice is made.
@@ -244,7 +275,9 @@ for classifier, strength in (("logistic regression", 0.01), ("linear SVM", 0.001
 
 
 # %%
-def probe_accuracy(fit, train: tuple, val: tuple, test: tuple, strengths: tuple[float, ...]) -> float:
+def probe_accuracy(
+    fit, train: tuple, val: tuple, test: tuple, strengths: tuple[float, ...]
+) -> float:
     """Return the accuracy on test of the probe that was fitted on train alone and is best on val.
 
     Each part is (features, labels). Of equally good strengths the first counts; nothing is fitted again.
@@ -252,7 +285,9 @@ def probe_accuracy(fit, train: tuple, val: tuple, test: tuple, strengths: tuple[
     ### BEGIN SOLUTION
     # Train gives the scale and fits, val chooses, test judges, each once.
     mean, spread = train[0].mean(dim=0), train[0].std(dim=0)
-    (x, y), (x_val, y_val), (x_test, y_test) = (((f - mean) / spread, labels) for f, labels in (train, val, test))
+    (x, y), (x_val, y_val), (x_test, y_test) = (
+        ((f - mean) / spread, labels) for f, labels in (train, val, test)
+    )
     fitted = [fit(x, y, strength) for strength in strengths]
     chosen = max(fitted, key=lambda predict: (predict(x_val) == y_val).float().mean())
     return (chosen(x_test) == y_test).float().mean().item()
@@ -283,8 +318,16 @@ features = [extract_features(found.encoder, part.images) for part in (train, val
 def eight(judges: int, seed: int) -> tuple[list[float], list[float]]:
     """Return the accuracies of eight configurations on the images that choose one, `judges` per class, and on test images."""
     ours, asked = nested_subset(train.labels, 5, seed), nested_subset(val.labels, judges, seed)
-    tried = [classify_embeddings(found.encoder, train.subset(ours), val.subset(asked), **choice,
-                                 features=(features[0][ours], features[1][asked])) for choice in GRIDS["3"]]
+    tried = [
+        classify_embeddings(
+            found.encoder,
+            train.subset(ours),
+            val.subset(asked),
+            **choice,
+            features=(features[0][ours], features[1][asked]),
+        )
+        for choice in GRIDS["3"]
+    ]
     true = [(fitted.classify(features[2]) == test.labels).float().mean().item() for fitted in tried]
     return [fitted.val_accuracy for fitted in tried], true
 
@@ -306,10 +349,14 @@ draws = {judges: torch.tensor([eight(judges, seed) for seed in seeds]) for judge
 for judges, tries in ((5, 2), (5, 8), (20, 8)):
     judged, true = draws[judges][:, :, :tries].unbind(dim=1)  # (draws, tries) each
     winner = judged.argmax(dim=1, keepdim=True)
-    seems, is_ = ((part.gather(1, winner)[:, 0] - part.mean(dim=1)) * 100 for part in (judged, true))
+    seems, is_ = (
+        (part.gather(1, winner)[:, 0] - part.mean(dim=1)) * 100 for part in (judged, true)
+    )
     excess, width = mean_interval((seems - is_).tolist())
-    print(f"best of {tries}, judged by {judges * len(new):>2} images: seems {seems.mean():.1f} points ahead, and is "
-          f"{is_.mean():.1f}: {excess:.1f} ± {width:.1f} points too many")
+    print(
+        f"best of {tries}, judged by {judges * len(new):>2} images: seems {seems.mean():.1f} points ahead, and is "
+        f"{is_.mean():.1f}: {excess:.1f} ± {width:.1f} points too many"
+    )
 
 # %% [markdown]
 # With twenty images to judge by, the winner owes its lead to them, all or nearly all of it; with eighty, about half. The excess
@@ -331,8 +378,12 @@ labels, tries = (5, 50), 4
 # fast: labels, tries = (5,), 1
 rows = compare(found.encoder, train, val, test, labels=labels, seeds=1, steps=steps, tries=tries)
 for row in rows:
-    moved = "" if row["option"] in ("scratch", "1") else f"   encoder {row['before']} -> {row['after']}"
-    print(f"{row['labels']:>3} labels per class, {OPTIONS[row['option']]:>17}: test {row['accuracy']:.1%}{moved}")
+    moved = (
+        "" if row["option"] in ("scratch", "1") else f"   encoder {row['before']} -> {row['after']}"
+    )
+    print(
+        f"{row['labels']:>3} labels per class, {OPTIONS[row['option']]:>17}: test {row['accuracy']:.1%}{moved}"
+    )
 
 # %% [markdown]
 # One seed decides nothing. The tables that come with the course hold five seeds, with four tries for each option, on three targets:
@@ -368,8 +419,13 @@ OptionsExplorer()
 # **Predict:** whose encoder is better on CIFAR-10, and whose on flowers?
 
 # %%
-Markdown(results_table(read_results("encoders"), {"target": "target", "pretraining": "encoder"},
-                       {"knn": "kNN", "probe": "linear probe, up to 5,000 labels"}))
+Markdown(
+    results_table(
+        read_results("encoders"),
+        {"target": "target", "pretraining": "encoder"},
+        {"knn": "kNN", "probe": "linear probe, up to 5,000 labels"},
+    )
+)
 
 # %% [markdown]
 # At home the twin is far ahead: it was told the very classes that are asked for. On flowers, whose classes neither has seen,
@@ -433,13 +489,16 @@ Markdown("\n".join(lines))
 # %%
 def choose_option(rows: list[dict], seconds: float) -> str:
     """Return the `option` with the highest mean accuracy of those whose mean `seconds` are within the budget."""
+
     ### BEGIN SOLUTION
     # Validation chooses; the column of test accuracies is not read.
     def mean(option: str, column: str) -> float:
         values = [float(row[column]) for row in rows if row["option"] == option]
         return sum(values) / len(values)
 
-    within = [option for option in {row["option"] for row in rows} if mean(option, "seconds") <= seconds]
+    within = [
+        option for option in {row["option"] for row in rows} if mean(option, "seconds") <= seconds
+    ]
     return max(within, key=lambda option: mean(option, "val_accuracy"))
     ### END SOLUTION
 

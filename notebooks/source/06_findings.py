@@ -33,8 +33,12 @@ from helpers.results import read_results
 tables = {name: read_results(f"findings_{name}") for name in STUDIES}
 lines = ["| study | seeds | runs | minutes of one core |", "|---|---|---|---|"]
 for name, rows in tables.items():
-    runs = {row["data"] + row["settings"] + row.get("L2", ""): float(row["minutes"]) for row in rows}
-    lines.append(f"| {name} | {len({row['seed'] for row in rows})} | {len(runs)} | {sum(runs.values()):.0f} |")
+    runs = {
+        row["data"] + row["settings"] + row.get("L2", ""): float(row["minutes"]) for row in rows
+    }
+    lines.append(
+        f"| {name} | {len({row['seed'] for row in rows})} | {len(runs)} | {sum(runs.values()):.0f} |"
+    )
 Markdown("\n".join(lines))
 
 # %% [markdown]
@@ -95,8 +99,11 @@ check("verdict", verdict)
 # %%
 from helpers.widgets.prediction import Prediction
 
-bet = Prediction("best pair", "Which two transforms, one after the other, teach the most about photos?", (
-    "crop and colour", "crop and cutout", "colour and Sobel", "rotate and noise"))
+bet = Prediction(
+    "best pair",
+    "Which two transforms, one after the other, teach the most about photos?",
+    ("crop and colour", "crop and cutout", "colour and Sobel", "rotate and noise"),
+)
 bet
 
 # %% [markdown]
@@ -139,8 +146,14 @@ from helpers.settings import TRANSFORMS
 
 for data in ("photos", "shapes"):
     rows = [row for row in tables["composition"] if row["data"] == data]
-    means = [[sum(of.values()) / len(of) for second in TRANSFORMS for of in [mean_of(rows, first=first, second=second)]]
-             for first in TRANSFORMS]
+    means = [
+        [
+            sum(of.values()) / len(of)
+            for second in TRANSFORMS
+            for of in [mean_of(rows, first=first, second=second)]
+        ]
+        for first in TRANSFORMS
+    ]
     print(f"{data}: the best pair is {best_pair(torch.tensor(means), list(TRANSFORMS))}")
 
 # %%
@@ -183,8 +196,10 @@ from helpers.widgets.picture import picture
 # fast: import functools; rerun = functools.partial(rerun, images=256)
 mine = rerun("composition", seed=3, first="crop", second="color")
 star = {"shapes, here": ("colour", 100 * mine["probe"])}
-picture(draw_curves(*panels("composition", tables["composition"]), star, inch=8),
-        "Two curves over the second transform, one for crop first and one for colour first; a star marks the new run.")
+picture(
+    draw_curves(*panels("composition", tables["composition"]), star, inch=8),
+    "Two curves over the second transform, one for crop first and one for colour first; a star marks the new run.",
+)
 
 # %% [markdown]
 # ### How strong must the colour be?
@@ -193,15 +208,20 @@ picture(draw_curves(*panels("composition", tables["composition"]), star, inch=8)
 # only a comparison can tell: do the same views help when the network is trained **with** labels?
 
 # %%
-strong = Prediction("strength", "Stronger colour jitter helps SimCLR on ImageNet. What does it do to supervised training there?", (
-    "helps as much", "helps less", "hurts"))
+strong = Prediction(
+    "strength",
+    "Stronger colour jitter helps SimCLR on ImageNet. What does it do to supervised training there?",
+    ("helps as much", "helps less", "hurts"),
+)
 strong
 
 # %%
 mine = rerun("color", seed=3, objective="contrastive", strength="1/2")
 print(strong.reveal("hurts (on ImageNet: from 77.0% down to 75.7%)"))
-picture(draw_curves(*panels("color", tables["color"]), {"shapes, here": ("1/2", 100 * mine["probe"])}),
-        "Accuracy over colour strength in three panels, photos and shapes here and ImageNet in the paper: SimCLR and supervised.")
+picture(
+    draw_curves(*panels("color", tables["color"]), {"shapes, here": ("1/2", 100 * mine["probe"])}),
+    "Accuracy over colour strength in three panels, photos and shapes here and ImageNet in the paper: SimCLR and supervised.",
+)
 
 # %%
 Markdown(claims_table(judge("color", tables["color"])))
@@ -222,8 +242,11 @@ Markdown(claims_table(judge("color", tables["color"])))
 # points better than $z$; how long $z$ is hardly matters. (The figure shows a $z$ of 128 numbers, the table the mean over 32, 128 and 512.)
 
 # %%
-thrown = Prediction("head", "With a nonlinear head, here on photos: how much better does the probe do on h than on z?", (
-    "not at all", "by up to 5 points", "by more than 5 points"))
+thrown = Prediction(
+    "head",
+    "With a nonlinear head, here on photos: how much better does the probe do on h than on z?",
+    ("not at all", "by up to 5 points", "by more than 5 points"),
+)
 thrown
 
 # %%
@@ -231,8 +254,14 @@ mine = rerun("head", seed=3, head="nonlinear", length_of_z="128")
 judged = judge("head", tables["head"])
 gap = next(one for one in judged if one.claim.id == "head-h-beats-z" and one.data == "photos")
 print(thrown.reveal(f"{gap.figure} points"))
-picture(draw_curves(*panels("head", tables["head"]), {"shapes, here": ("nonlinear", 100 * mine["probe"])}, inch=5),
-        "Accuracy on h and on z for no head, a linear and a nonlinear one, on photos and on shapes; z is never ahead.")
+picture(
+    draw_curves(
+        *panels("head", tables["head"]),
+        {"shapes, here": ("nonlinear", 100 * mine["probe"])},
+        inch=5,
+    ),
+    "Accuracy on h and on z for no head, a linear and a nonlinear one, on photos and on shapes; z is never ahead.",
+)
 
 # %%
 Markdown(claims_table(judged))
@@ -264,13 +293,28 @@ from helpers.results import results_table
 
 found: dict[tuple, dict] = {}
 for row in tables["knowledge"]:
-    about = {"question": row["question"], "data": row["data"], "guess": f"{float(row['chance']):.0%}",
-             "paper": " / ".join(f"{value:g}" for value in TABLE_3.get(row["question"], ()))}
-    found.setdefault((row["question"], row["data"], row["seed"]), about)[row["read from"]] = row["accuracy"]
+    about = {
+        "question": row["question"],
+        "data": row["data"],
+        "guess": f"{float(row['chance']):.0%}",
+        "paper": " / ".join(f"{value:g}" for value in TABLE_3.get(row["question"], ())),
+    }
+    found.setdefault((row["question"], row["data"], row["seed"]), about)[row["read from"]] = row[
+        "accuracy"
+    ]
 asked = [row for row in found.values() if row["paper"]]
-Markdown(results_table(asked, {"question": "question", "data": "learned from", "guess": "guess"},
-                       {"pixels": "pixels", "h": "h", "z": "z"}) + "\n\nThe paper (guess / h / z): " + "; ".join(
-    f"{question} {' / '.join(f'{value:g}' for value in values)}" for question, values in TABLE_3.items()))
+Markdown(
+    results_table(
+        asked,
+        {"question": "question", "data": "learned from", "guess": "guess"},
+        {"pixels": "pixels", "h": "h", "z": "z"},
+    )
+    + "\n\nThe paper (guess / h / z): "
+    + "; ".join(
+        f"{question} {' / '.join(f'{value:g}' for value in values)}"
+        for question, values in TABLE_3.items()
+    )
+)
 
 # %% [markdown]
 # **The same direction:** $h$ knows more than $z$ about each of the four questions, on photos and on shapes: what was done to an image
@@ -285,9 +329,16 @@ Markdown(results_table(asked, {"question": "question", "data": "learned from", "
 # %%
 from helpers.findings.panels import TITLES
 
-factors = [row | {"question": TITLES.get(row["question"], row["question"])} for row in found.values()
-           if not row["paper"] and row["data"] == "shapes"]
-Markdown(results_table(factors, {"question": "factor", "guess": "guess"}, {"pixels": "pixels", "h": "h", "z": "z"}))
+factors = [
+    row | {"question": TITLES.get(row["question"], row["question"])}
+    for row in found.values()
+    if not row["paper"] and row["data"] == "shapes"
+]
+Markdown(
+    results_table(
+        factors, {"question": "factor", "guess": "guess"}, {"pixels": "pixels", "h": "h", "z": "z"}
+    )
+)
 
 # %% [markdown]
 # The two hues are read best from the pixels, worse from $h$, worst from $z$: the views change colours, so nothing asks for them. Angle and size
@@ -304,19 +355,31 @@ Markdown(results_table(factors, {"question": "factor", "guess": "guess"}, {"pixe
 # One thing to keep in mind: in the same number of epochs, a batch twice as large takes half as many steps.
 
 # %%
-large = Prediction("batch", "Eight times the batch (256 in place of 32), one epoch over 10,000 photos in both cases: what does the probe say?", (
-    "clearly better", "no clear difference", "clearly worse"))
+large = Prediction(
+    "batch",
+    "Eight times the batch (256 in place of 32), one epoch over 10,000 photos in both cases: what does the probe say?",
+    ("clearly better", "no clear difference", "clearly worse"),
+)
 large
 
 # %%
-mine = rerun("batch_epochs", seed=3, objective="contrastive", scaling="linear", batch="128", epochs="8")
-picture(draw_curves(*panels("batch_epochs", tables["batch_epochs"]), {"shapes, here": ("128", 100 * mine["probe"])}),
-        "Accuracy over batch size, a curve for each length of training, in six panels: photos here with linear and root scaling "
-        "and supervised, shapes here, and the paper's with both scalings.")
+mine = rerun(
+    "batch_epochs", seed=3, objective="contrastive", scaling="linear", batch="128", epochs="8"
+)
+picture(
+    draw_curves(
+        *panels("batch_epochs", tables["batch_epochs"]),
+        {"shapes, here": ("128", 100 * mine["probe"])},
+    ),
+    "Accuracy over batch size, a curve for each length of training, in six panels: photos here with linear and root scaling "
+    "and supervised, shapes here, and the paper's with both scalings.",
+)
 
 # %%
 judged = judge("batch_epochs", tables["batch_epochs"])
-lead = next(one for one in judged if one.claim.id == "batch-largest-beats-smallest" and one.data == "photos")
+lead = next(
+    one for one in judged if one.claim.id == "batch-largest-beats-smallest" and one.data == "photos"
+)
 print(large.reveal(f"{lead.figure} points in the shortest training: {lead.direction}"))
 Markdown(claims_table(judged))
 
@@ -345,7 +408,11 @@ Markdown(claims_table(judged))
 # the probe makes of $h$. One would think that they rise together.
 
 # %%
-hot = Prediction("temperature", "At which temperature does the probe on h do best, on photos?", ("0.05", "0.1 or 0.2", "0.5 or 1"))
+hot = Prediction(
+    "temperature",
+    "At which temperature does the probe on h do best, on photos?",
+    ("0.05", "0.1 or 0.2", "0.5 or 1"),
+)
 hot
 
 # %%
@@ -353,8 +420,10 @@ mine = rerun("temperature", seed=3, L2="yes", temperature="0.5")
 drawn = panels("temperature", tables["temperature"])
 best = max(drawn[0]["photos, here"]["probe on h"], key=lambda point: point[1])
 print(hot.reveal(f"τ {best[0]}, {best[1]:.1f}%"))
-picture(draw_curves(*drawn, {"shapes, here": ("0.5", 100 * mine["probe"])}),
-        "Pairs found and probe accuracy over the temperature, on photos and shapes here and on ImageNet in the paper.")
+picture(
+    draw_curves(*drawn, {"shapes, here": ("0.5", 100 * mine["probe"])}),
+    "Pairs found and probe accuracy over the temperature, on photos and shapes here and on ImageNet in the paper.",
+)
 
 # %%
 Markdown(claims_table(judge("temperature", tables["temperature"])))

@@ -43,7 +43,10 @@ from helpers.plotting import show_images
 from helpers.widgets.picture import picture
 
 some = torch.randperm(len(own))[:24]
-picture(show_images(own.large[some], columns=8), f"{len(some)} images of the folder {own.name}, as they were read.")
+picture(
+    show_images(own.large[some], columns=8),
+    f"{len(some)} images of the folder {own.name}, as they were read.",
+)
 
 # %% [markdown]
 # Each image was turned upright, cut to the square in its middle, and made small. Is what matters still in the picture? If it was
@@ -99,7 +102,11 @@ print(f"{found.summary()}; kept in {place / 'encoder.safetensors'}")
 # %%
 from helpers.widgets.search import SearchExplorer
 
-search = SearchExplorer(own, {"the encoder before": start.encoder, "the encoder after": found.encoder}, settings.image_size)
+search = SearchExplorer(
+    own,
+    {"the encoder before": start.encoder, "the encoder after": found.encoder},
+    settings.image_size,
+)
 search
 
 # %% [markdown]
@@ -171,14 +178,27 @@ from helpers.report import Picture, write_report
 
 steps = found.history[-1]["step"] if found.history else 1
 curves = draw_training_curves(found.history, settings.chance_loss, settings.floor_loss, steps)
-path = write_report(place / "report.html", f"SimCLR on {own.name}", {
-    "Images": [f"{len(own)} images.", *own.notes, board.text],
-    "Views": [policy.text, Picture(policy.static(), policy.text)],
-    "Curves": [Picture(curves, "Loss and other curves of the continued pretraining.")],
-    "Neighbours": [Picture(search.static(), search.text)],
-    "Transfer options": [table, advice],
-    "Settings": ["\n".join(["| setting | value |", "|---|---|", *(f"| {k} | {v} |" for k, v in vars(settings).items())])],
-    "Made with": [hardware()]})
+path = write_report(
+    place / "report.html",
+    f"SimCLR on {own.name}",
+    {
+        "Images": [f"{len(own)} images.", *own.notes, board.text],
+        "Views": [policy.text, Picture(policy.static(), policy.text)],
+        "Curves": [Picture(curves, "Loss and other curves of the continued pretraining.")],
+        "Neighbours": [Picture(search.static(), search.text)],
+        "Transfer options": [table, advice],
+        "Settings": [
+            "\n".join(
+                [
+                    "| setting | value |",
+                    "|---|---|",
+                    *(f"| {k} | {v} |" for k, v in vars(settings).items()),
+                ]
+            )
+        ],
+        "Made with": [hardware()],
+    },
+)
 print(f"open {path} in a browser")
 
 # %% [markdown]

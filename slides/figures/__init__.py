@@ -1,4 +1,6 @@
-"""The pictures of the slides, drawn by the code that the notebooks use: `draw` returns one as PNG by its name."""
+"""The pictures of the slides, drawn by the code that the notebooks use: `draw` returns one as PNG
+by its name.
+"""
 
 import torch
 

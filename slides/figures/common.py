@@ -9,7 +9,9 @@ from helpers.widgets.explorer import WIDTH, Explorer
 
 
 def explorer_picture(explorer: Explorer, width: int = WIDTH, height: int | None = None) -> bytes:
-    """Return the picture of an explorer as it is set, without its sentence, cut to a size in page pixels."""
+    """Return the picture of an explorer as it is set, without its sentence, cut to a size in page
+    pixels.
+    """
     canvas = Canvas(WIDTH, explorer.height)
     explorer.draw(canvas)
     scale = canvas.picture.width / WIDTH

@@ -44,20 +44,32 @@ def labels_are_scarce() -> bytes:
         canvas.image(shapes.images[k], x, y, 66, frame=CHOSEN if labelled else None, line=4)
         if labelled:
             canvas.rectangle(x, y + 46, 66, 20, CHOSEN)
-            canvas.text(x + 33, y + 56, shapes.classes[int(shapes.labels[k])], 14, anchor="mm", bold=True)
+            canvas.text(
+                x + 33, y + 56, shapes.classes[int(shapes.labels[k])], 14, anchor="mm", bold=True
+            )
     return canvas.png()
 
 
 def mean_of_possibilities() -> bytes:
     """Three pictures that fit what is seen, and their mean."""
     shapes, canvas = load("shapes", "train"), Canvas(WIDTH, 300)
-    chosen = [int((shapes.labels == shapes.classes.index(name)).nonzero()[3]) for name in ("star", "disc", "heart")]
+    chosen = [
+        int((shapes.labels == shapes.classes.index(name)).nonzero()[3])
+        for name in ("star", "disc", "heart")
+    ]
     pictures = shapes.images[chosen].float() / 255
     for k, picture in enumerate([*pictures, pictures.mean(dim=0)]):
         x = 20 + 240 * k + (20 if k == 3 else 0)
         canvas.image(picture, x, 20, 190, frame=POSITIVE if k == 3 else None, line=5)
-        canvas.text(x + 95, 250, "their mean" if k == 3 else "possible", 26, POSITIVE if k == 3 else TEXT, "mm",
-                    bold=k == 3)
+        canvas.text(
+            x + 95,
+            250,
+            "their mean" if k == 3 else "possible",
+            26,
+            POSITIVE if k == 3 else TEXT,
+            "mm",
+            bold=k == 3,
+        )
     return canvas.png()
 
 
@@ -75,15 +87,36 @@ def family_accuracy() -> Figure:
     fig, axes = figure(11, 4.6, 1, len(sets))
     for ax, data in zip(axes[0], sets, strict=True):
         names = list(dict.fromkeys(row["condition"] for row in rows if row["data"] == data))
-        found = {name: mean_interval([100 * float(row["knn"]) for row in rows if row["data"] == data
-                                      and row["condition"] == name]) for name in names}
+        found = {
+            name: mean_interval(
+                [
+                    100 * float(row["knn"])
+                    for row in rows
+                    if row["data"] == data and row["condition"] == name
+                ]
+            )
+            for name in names
+        }
         names = sorted(names, key=lambda name: found[name][0])
         for k, name in enumerate(names):
             mean, width = found[name]
-            color = VIEW_A if name == "SimCLR" else OTHER if name in ("raw pixels", "random encoder") else VIEW_B
+            color = (
+                VIEW_A
+                if name == "SimCLR"
+                else OTHER
+                if name in ("raw pixels", "random encoder")
+                else VIEW_B
+            )
             width = 0 if math.isnan(width) else width  # a single run has no interval
-            ax.barh(k, mean, xerr=width or None, color=color, hatch="" if name != "SimCLR" else "//",
-                    edgecolor="white", capsize=3)
+            ax.barh(
+                k,
+                mean,
+                xerr=width or None,
+                color=color,
+                hatch="" if name != "SimCLR" else "//",
+                edgecolor="white",
+                capsize=3,
+            )
             ax.text(mean + width + 1, k, f"{mean:.0f}", va="center", fontsize=14, color=TEXT)
         ax.set_yticks(range(len(names)), names, fontsize=14)
         ax.set_title(f"{data}: kNN, % of test images", loc="left", fontsize=15, color=TEXT)
@@ -116,13 +149,18 @@ def jigsaw() -> bytes:
 
 
 def circle_pulled() -> bytes:
-    """Two ways to bring partners together: where a descent from the start ends, and all points in one place."""
+    """Two ways to bring partners together: where a descent from the start ends, and all points in
+    one place.
+    """
     start = CircleExplorer().angles
     first, second = start[:IMAGES], start[IMAGES:]
     half = (((second - first + 180) % 360) - 180) / 2  # along the shorter arc
     canvas = Canvas(WIDTH, 470)
     one_place = torch.tensor([30.0, 37.0, 44.0, 51.0])
-    panels = ((240, "a descent: every pair has met", first + half), (710, "as good: all in one place", one_place))
+    panels = (
+        (240, "a descent: every pair has met", first + half),
+        (710, "as good: all in one place", one_place),
+    )
     for x, title, angles in panels:
         canvas.text(x, 22, title, 24, anchor="mm", bold=True)
         draw_circle(canvas, x, 260, 160, angles.repeat(2).tolist(), names=angles is not one_place)
@@ -139,7 +177,10 @@ def _circle(steps: int = 0) -> bytes:
 def similarities() -> Figure:
     """Similarities of held-out pairs before and after training, as in notebook 01."""
     held_out = load("shapes", "val", limit=500).images
-    nets = {"before training": load_pretrained("shapes-tiny-epoch0"), "after training": load_pretrained("shapes-tiny")}
+    nets = {
+        "before training": load_pretrained("shapes-tiny-epoch0"),
+        "after training": load_pretrained("shapes-tiny"),
+    }
     augment = Augment(nets["after training"].settings.policy())
     views = [augment(held_out, torch.Generator().manual_seed(seed)) for seed in (0, 1)]
     groups = {}
@@ -151,9 +192,17 @@ def similarities() -> Figure:
 
 
 # What keeps each from collapse, by the marker's colour: negatives, clusters, neither.
-TIMELINE = ((2019, "MoCo", VIEW_B), (2020, "SimCLR", VIEW_B), (2020, "SupCon (with labels)", VIEW_B),
-            (2020, "SwAV", CHOSEN), (2020, "BYOL", POSITIVE), (2020, "SimSiam", POSITIVE),
-            (2021, "Barlow Twins", POSITIVE), (2021, "VICReg", POSITIVE), (2021, "DINO", POSITIVE))
+TIMELINE = (
+    (2019, "MoCo", VIEW_B),
+    (2020, "SimCLR", VIEW_B),
+    (2020, "SupCon (with labels)", VIEW_B),
+    (2020, "SwAV", CHOSEN),
+    (2020, "BYOL", POSITIVE),
+    (2020, "SimSiam", POSITIVE),
+    (2021, "Barlow Twins", POSITIVE),
+    (2021, "VICReg", POSITIVE),
+    (2021, "DINO", POSITIVE),
+)
 
 
 def timeline() -> bytes:
@@ -169,7 +218,9 @@ def timeline() -> bytes:
         x, y = 100 + 290 * (year - 2019), 296 - 52 * row
         canvas.marker(x, y, kinds[color], 11, color)
         canvas.text(x + 20, y, name, 22, TEXT, bold=name == "SimCLR")
-    for k, (color, text) in enumerate(((VIEW_B, "negatives"), (CHOSEN, "clusters"), (POSITIVE, "neither"))):
+    for k, (color, text) in enumerate(
+        ((VIEW_B, "negatives"), (CHOSEN, "clusters"), (POSITIVE, "neither"))
+    ):
         canvas.marker(40 + 200 * k, 20, kinds[color], 10, color)
         canvas.text(58 + 200 * k, 20, text, 20, "#555555")
     return canvas.png()

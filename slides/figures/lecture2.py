@@ -1,4 +1,6 @@
-"""Figures of lecture 2: the frame of SimCLR in steps, the matrix of similarities in steps, and what comes after."""
+"""Figures of lecture 2: the frame of SimCLR in steps, the matrix of similarities in steps, and what
+comes after.
+"""
 
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -25,10 +27,13 @@ SEED = 12  # a batch in which one partner is found easily, and one is not
 
 
 def pipeline(stage: int) -> bytes:
-    """The way from an image to the loss, up to a stage: 1 image, 2 views, 3 encoder, 4 h, 5 head, 6 z, 7 loss."""
+    """The way from an image to the loss, up to a stage: 1 image, 2 views, 3 encoder, 4 h, 5 head, 6
+    z, 7 loss.
+    """
     image = sample_photos(96).images[3]
     views = Augment(settings_for("laptop", "cifar10", image_size=96, crop_min=0.3).policy())(
-        image.repeat(2, 1, 1, 1), torch.Generator().manual_seed(3))
+        image.repeat(2, 1, 1, 1), torch.Generator().manual_seed(3)
+    )
     canvas = Canvas(WIDTH, 380)
     canvas.image(image, 14, 140, 100)
     canvas.text(64, 262, "image", 22, anchor="mm")
@@ -45,7 +50,9 @@ def pipeline(stage: int) -> bytes:
             _vector(canvas, 492, y, 10, "h")
         if stage >= 5:
             canvas.arrow(526, y + 50, 566, y + 50, OTHER, 4)
-            canvas.polygon([(574, y + 15), (644, y + 28), (644, y + 72), (574, y + 85)], SOFT, TEXT, 2)
+            canvas.polygon(
+                [(574, y + 15), (644, y + 28), (644, y + 72), (574, y + 85)], SOFT, TEXT, 2
+            )
             canvas.text(609, y + 50, "g", 34, TEXT, "mm", bold=True)
         if stage >= 6:
             canvas.arrow(652, y + 50, 692, y + 50, OTHER, 4)
@@ -70,12 +77,19 @@ def _vector(canvas: Canvas, x: float, y: float, count: int, name: str) -> None:
 
 @lru_cache
 def batch() -> tuple[Tensor, Tensor]:
-    """Return six views of three images, and their projections by the encoder that ships: (6, 3, 32, 32), (6, 128)."""
+    """Return six views of three images, and their projections by the encoder that ships: (6, 3, 32,
+    32), (6, 128).
+    """
     net, shapes = load_pretrained("shapes-tiny"), load("shapes", "val")
-    rows = [int((shapes.labels == shapes.classes.index(name)).nonzero()[k])
-            for k, name in enumerate(("star", "heart", "arrow"))]
-    policy = replace(net.settings.policy(), gray_p=0.0, color_strength=0.6)  # so that they can be told apart on a slide
-    views = Augment(policy)(shapes.images[rows].repeat(2, 1, 1, 1), torch.Generator().manual_seed(SEED))
+    rows = [
+        int((shapes.labels == shapes.classes.index(name)).nonzero()[k])
+        for k, name in enumerate(("star", "heart", "arrow"))
+    ]
+    # so that they can be told apart on a slide
+    policy = replace(net.settings.policy(), gray_p=0.0, color_strength=0.6)
+    views = Augment(policy)(
+        shapes.images[rows].repeat(2, 1, 1, 1), torch.Generator().manual_seed(SEED)
+    )
     with torch.inference_mode():
         return views, net.head(net.encoder(views))
 
@@ -83,8 +97,8 @@ def batch() -> tuple[Tensor, Tensor]:
 def matrix(stage: int) -> bytes:
     """The matrix of a batch of three images in steps.
 
-    1 the views, 2 their z, 3 one similarity, 4 one row, 5 all, 6 the diagonal taken out, 7 the partners, 8 one row's
-    probabilities, 9 its loss, 10 all losses and their mean.
+    1 the views, 2 their z, 3 one similarity, 4 one row, 5 all, 6 the diagonal taken out, 7 the
+    partners, 8 one row's probabilities, 9 its loss, 10 all losses and their mean.
     """
     views, z = batch()
     similarity = cosine_similarity(z)
@@ -100,23 +114,36 @@ def matrix(stage: int) -> bytes:
                 canvas.rectangle(136 + 8 * n, y + 20, 8, 16, SOFT, TEXT, 1)
         if stage >= 3:
             canvas.image(views[k], left + side * k + 5, 8, 46, frame=color, line=2)
-    shown = {3: [(0, 1)], 4: [(0, k) for k in range(6)]}.get(stage, [(i, k) for i in range(6) for k in range(6)])
+    shown = {3: [(0, 1)], 4: [(0, k) for k in range(6)]}.get(
+        stage, [(i, k) for i in range(6) for k in range(6)]
+    )
     for row, column in shown if stage >= 3 else []:
-        _cell(canvas, left + side * column, top + side * row, side, float(similarity[row, column]),
-              out=stage >= 6 and row == column, partner=stage >= 7 and abs(row - column) == 3)
+        _cell(
+            canvas,
+            left + side * column,
+            top + side * row,
+            side,
+            float(similarity[row, column]),
+            out=stage >= 6 and row == column,
+            partner=stage >= 7 and abs(row - column) == 3,
+        )
     if stage >= 8:
         _row_of_loss(canvas, similarity, stage)
     return canvas.png()
 
 
-def _cell(canvas: Canvas, x: float, y: float, side: float, value: float, out: bool, partner: bool) -> None:
+def _cell(
+    canvas: Canvas, x: float, y: float, side: float, value: float, out: bool, partner: bool
+) -> None:
     if out:
         canvas.rectangle(x + 1, y + 1, side - 2, side - 2, "#FFFFFF", "#BBBBBB", 1)
         canvas.line([(x + 8, y + 8), (x + side - 8, y + side - 8)], OTHER, 2)
         return
     grey = round(255 - 190 * max(value, 0))
     canvas.rectangle(x + 1, y + 1, side - 2, side - 2, f"#{grey:02X}{grey:02X}{grey:02X}")
-    canvas.text(x + side / 2, y + side / 2, f"{value:.2f}", 16, "white" if grey < 140 else TEXT, "mm")
+    canvas.text(
+        x + side / 2, y + side / 2, f"{value:.2f}", 16, "white" if grey < 140 else TEXT, "mm"
+    )
     if partner:
         canvas.rectangle(x, y, side, side, None, POSITIVE, 4)
 
@@ -133,11 +160,25 @@ def _row_of_loss(canvas: Canvas, similarity: Tensor, stage: int) -> None:
             y = top + 42 + 34 * k
             name = f"{'ABC'[k % 3]}{1 + k // 3}"
             canvas.text(left, y + 12, name, 18, POSITIVE if partner else TEXT, bold=partner)
-            canvas.bar(left + 40, y, 230, 24, p, POSITIVE if partner else OTHER, "out" if k == 0 else f"{p:.3f}")
+            canvas.bar(
+                left + 40,
+                y,
+                230,
+                24,
+                p,
+                POSITIVE if partner else OTHER,
+                "out" if k == 0 else f"{p:.3f}",
+            )
     if stage == 9:
         p = float(probabilities[0, 3])
-        canvas.text(left, top + 276, f"loss of A1 = −log {p:.3f} = {-torch.log(probabilities[0, 3]):.2f}", 22, POSITIVE,
-                    bold=True)
+        canvas.text(
+            left,
+            top + 276,
+            f"loss of A1 = −log {p:.3f} = {-torch.log(probabilities[0, 3]):.2f}",
+            22,
+            POSITIVE,
+            bold=True,
+        )
     if stage == 10:
         partner = (torch.arange(6) + 3) % 6
         losses = -torch.log(probabilities[torch.arange(6), partner])
@@ -145,7 +186,14 @@ def _row_of_loss(canvas: Canvas, similarity: Tensor, stage: int) -> None:
         for k, value in enumerate(losses.tolist()):
             p = float(probabilities[k, partner[k]])
             canvas.text(left + 20, top + side * (k + 0.5), f"−log {p:.3f} = {value:.2f}", 22)
-        canvas.text(left + 20, 418, f"mean: NT-Xent = {nt_xent(batch()[1], TAU):.2f}", 26, POSITIVE, bold=True)
+        canvas.text(
+            left + 20,
+            418,
+            f"mean: NT-Xent = {nt_xent(batch()[1], TAU):.2f}",
+            26,
+            POSITIVE,
+            bold=True,
+        )
 
 
 def angle(degrees: int) -> bytes:
@@ -198,7 +246,9 @@ def option(number: int) -> bytes:
         canvas.arrow(680, y + 50, 724, y + 50, OTHER, 4)
     x = 734 if number == 3 else 520
     canvas.rectangle(x, y + 5, 190, 90, CHOSEN, TEXT, 2)
-    canvas.text(x + 95, y + 38, "new classifier" if number == 3 else "new layer", 22, TEXT, "mm", bold=True)
+    canvas.text(
+        x + 95, y + 38, "new classifier" if number == 3 else "new layer", 22, TEXT, "mm", bold=True
+    )
     canvas.text(x + 95, y + 68, "(any kind)" if number == 3 else "trained", 20, TEXT, "mm")
     if number < 3:
         canvas.arrow(x + 200, y + 50, x + 254, y + 50, OTHER, 4)
@@ -222,4 +272,5 @@ FIGURES = {
     "sixteen_views": sixteen_views,
     "matrix_untrained": partial(_matrix_explorer, 0),
     "matrix_trained": partial(_matrix_explorer, 15),
-    **{f"option_{number}": partial(option, number) for number in (1, 2, 3)}}
+    **{f"option_{number}": partial(option, number) for number in (1, 2, 3)},
+}

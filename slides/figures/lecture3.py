@@ -51,7 +51,11 @@ def _rows(study: str) -> list[dict]:
 
 def two_stages() -> bytes:
     """Pretraining once without labels, then one encoder for several tasks with few labels each."""
-    canvas, shapes, photos = Canvas(WIDTH, 400), load("shapes", "train", limit=40), sample_photos(64)
+    canvas, shapes, photos = (
+        Canvas(WIDTH, 400),
+        load("shapes", "train", limit=40),
+        sample_photos(64),
+    )
     for k in range(20):
         image = photos.images[k // 3 % len(photos.images)] if k % 3 == 1 else shapes.images[k]
         canvas.image(image, 16 + 52 * (k % 5), 96 + 52 * (k // 5), 46)
@@ -59,11 +63,17 @@ def two_stages() -> bytes:
     canvas.arrow(290, 200, 356, 200, OTHER, 4)
     canvas.polygon([(370, 110), (520, 150), (520, 250), (370, 290)], CHOSEN, TEXT, 2)
     canvas.text(445, 200, "f", 52, TEXT, "mm", bold=True)
-    for x, title, kind in ((230, "unsupervised pretraining", "task-agnostic"),
-                           (760, "supervised fine-tuning", "task-specific")):
+    for x, title, kind in (
+        (230, "unsupervised pretraining", "task-agnostic"),
+        (760, "supervised fine-tuning", "task-specific"),
+    ):
         canvas.text(x, 18, title, 24, TEXT, "mm", bold=True)
         canvas.text(x, 50, kind, 24, TEXT, "mm")
-    tasks = {"which shape?": shapes.images[20:23], "which photo?": photos.images[[0, 3, 1]], "your own task": None}
+    tasks = {
+        "which shape?": shapes.images[20:23],
+        "which photo?": photos.images[[0, 3, 1]],
+        "your own task": None,
+    }
     for row, (task, images) in enumerate(tasks.items()):
         y = 92 + 106 * row
         canvas.arrow(532, 200, 582, y + 30, OTHER, 4)
@@ -81,8 +91,13 @@ def few_labels() -> Figure:
     """The transfer options of notebook 05 over the number of labels, on photos."""
     rows = read_results("transfer_cifar10")
     found = curves(rows, "labels", "option", "accuracy")
-    return draw_curves({"CIFAR-10, here": {OPTIONS[option]: curve for option, curve in found.items()}},
-                       "labels per class", "test accuracy (%)", inch=8, height=3.7)
+    return draw_curves(
+        {"CIFAR-10, here": {OPTIONS[option]: curve for option, curve in found.items()}},
+        "labels per class",
+        "test accuracy (%)",
+        inch=8,
+        height=3.7,
+    )
 
 
 def protocol() -> bytes:
@@ -117,7 +132,9 @@ def heat_map(data: str) -> bytes:
     scores = explorer.scores()
     both = {(a, b): scores[a, b][0] + scores[b, a][0] for a, b in scores if a != b}
     best = max(both, key=both.get)
-    explorer.first.value, explorer.second.value = max((best, best[::-1]), key=lambda pair: scores[pair][0])
+    explorer.first.value, explorer.second.value = max(
+        (best, best[::-1]), key=lambda pair: scores[pair][0]
+    )
     return explorer_picture(explorer, width=490)
 
 
@@ -139,19 +156,27 @@ FIGURES: dict[str, Callable[[], bytes | Figure]] = {
     "batch_paper": partial(_drawn, "batch_epochs", "ImageNet, Table B.1", "ImageNet, root scaling"),
     "batch_here": partial(_drawn, "batch_epochs", "photos, here", "shapes, here"),
     "batch_more": partial(_drawn, "batch_epochs", "photos, root scaling", "photos, supervised"),
-    "temperatures": partial(_drawn, "temperature")}
+    "temperatures": partial(_drawn, "temperature"),
+}
 
 
 def verdicts(study: str, gains: bool | None = None) -> str:
-    """Return a Markdown table of a study's claims that the rule of `helpers.findings.verdicts` selects.
+    """Return a Markdown table of a study's claims that the rule of `helpers.findings.verdicts`
+    selects.
 
     Args:
         study: Of the claims; several with + between them.
-        gains: Take only claims that compare the gains of SimCLR and of supervised training, or only the others.
+        gains: Take only claims that compare the gains of SimCLR and of supervised training, or only
+            the others.
     """
     ids = selected(_all_judged())
-    chosen = [one for one in _all_judged() if one.claim.study in study.split("+") and one.claim.id in ids
-              and (gains is None or bool(one.claim.sides) == gains)]
+    chosen = [
+        one
+        for one in _all_judged()
+        if one.claim.study in study.split("+")
+        and one.claim.id in ids
+        and (gains is None or bool(one.claim.sides) == gains)
+    ]
     table = [["", "paper", "photos", "", "shapes", ""]]
     for claim in dict.fromkeys(one.claim.id for one in chosen):
         of_claim = [one for one in chosen if one.claim.id == claim]
@@ -160,10 +185,16 @@ def verdicts(study: str, gains: bool | None = None) -> str:
             cells += _judged(next((one for one in of_claim if one.data == data), None))
         table.append(cells)
         for side in of_claim[0].sides:
-            figures = {one.data: with_interval(*one.sides[side], one.claim.digits) for one in of_claim}
-            photos, shapes = (figures.get(data, "").replace(" ", "\u00a0") for data in ("photos", "shapes"))
+            figures = {
+                one.data: with_interval(*one.sides[side], one.claim.digits) for one in of_claim
+            }
+            photos, shapes = (
+                figures.get(data, "").replace(" ", "\u00a0") for data in ("photos", "shapes")
+            )
             table.append([f"{side} alone", "", photos, "", shapes, ""])
-    columns = [column for column in zip(*table, strict=True) if any(column[1:])]  # photos alone, or no figure
+    columns = [
+        column for column in zip(*table, strict=True) if any(column[1:])
+    ]  # photos alone, or no figure
     lines = [f"| {' | '.join(row)} |" for row in zip(*columns, strict=True)]
     return "\n".join([lines[0], "|---" * len(columns) + "|", *lines[1:]])
 
@@ -173,7 +204,10 @@ def _judged(one: Judged | None) -> list[str]:
     if one is None:
         return ["", ""]
     figure = one.figure.replace(" ", "\u00a0")  # it stays on one line
-    return [figure, f"{SIGNS[one.direction]}{KNN_MARK if one.turned else ''}\u00a0{SIGNS[one.size]}"]
+    return [
+        figure,
+        f"{SIGNS[one.direction]}{KNN_MARK if one.turned else ''}\u00a0{SIGNS[one.size]}",
+    ]
 
 
 @lru_cache(maxsize=1)
@@ -183,24 +217,34 @@ def _all_judged() -> tuple[Judged, ...]:
 
 def _order(data: str) -> str:
     """Return the rank correlation of our composition map with the paper's."""
-    one, = (one for one in _all_judged() if one.claim.id == "composition-order" and one.data == data)
+    (one,) = (
+        one for one in _all_judged() if one.claim.id == "composition-order" and one.data == data
+    )
     return f"{one.figure} ({one.direction})".replace("(same)", "(same order)")
 
 
 def _below(data: str) -> str:
-    """Return an untrained encoder's accuracy, and how many cells of the composition map lie below it."""
+    """Return an untrained encoder's accuracy, and how many cells of the composition map lie below
+    it.
+    """
     baseline, below = below_untrained(_rows("composition"), _rows("untrained"), data)
     return f"{baseline:.1f}%: {below} of 49 cells lie below it"
 
 
 def knowledge(data: str, questions: tuple[str, ...]) -> str:
-    """Return a Markdown table of how well each question is answered from pixels, h and z, with intervals over seeds."""
+    """Return a Markdown table of how well each question is answered from pixels, h and z, with
+    intervals over seeds.
+    """
     lines = ["| | guess | pixels | h | z |", "|---|---|---|---|---|"]
     for question in questions:
-        rows = [row for row in _rows("knowledge") if row["data"] == data and row["question"] == question]
+        rows = [
+            row for row in _rows("knowledge") if row["data"] == data and row["question"] == question
+        ]
         cells = []
         for source in ("pixels", "h", "z"):
-            mean, width = mean_interval([100 * float(row["accuracy"]) for row in rows if row["read from"] == source])
+            mean, width = mean_interval(
+                [100 * float(row["accuracy"]) for row in rows if row["read from"] == source]
+            )
             cells.append(f"{mean:.0f}" if math.isnan(width) else f"{mean:.0f} ± {width:.0f}")
         guess = f"{100 * float(rows[0]['chance']):.0f}"
         lines.append(f"| {' | '.join([TITLES.get(question, question), guess, *cells])} |")
@@ -209,28 +253,50 @@ def knowledge(data: str, questions: tuple[str, ...]) -> str:
 
 def _paper_table(titles: str, rows: dict[str, tuple[float, ...]]) -> str:
     lines = [f"| {titles} |", "|" + "---|" * (titles.count("|") + 1)]
-    return "\n".join(lines + [f"| {name} | {' | '.join(f'{value:g}' for value in values)} |"
-                              for name, values in rows.items()])
+    return "\n".join(
+        lines
+        + [
+            f"| {name} | {' | '.join(f'{value:g}' for value in values)} |"
+            for name, values in rows.items()
+        ]
+    )
 
 
 def root_scaling() -> str:
-    """Return the paper's shortest and longest training at three batch sizes, with linear and with root scaling."""
-    chosen = {f"{PAPER_BATCHES[k]:,}": (TABLE_B1["linear"][k][0], TABLE_B1["sqrt"][k][0], TABLE_B1["linear"][k][3],
-                                        TABLE_B1["sqrt"][k][3]) for k in (0, 2, 4)}
+    """Return the paper's shortest and longest training at three batch sizes, with linear and with
+    root scaling.
+    """
+    chosen = {
+        f"{PAPER_BATCHES[k]:,}": (
+            TABLE_B1["linear"][k][0],
+            TABLE_B1["sqrt"][k][0],
+            TABLE_B1["linear"][k][3],
+            TABLE_B1["sqrt"][k][3],
+        )
+        for k in (0, 2, 4)
+    }
     return _paper_table("batch | 100 epochs, linear | root | 800 epochs, linear | root", chosen)
 
 
 NUMBERS: dict[str, Callable[[], str]] = {
-    "table_6": lambda: _paper_table("method | top-1", {name: (value,) for name, value in TABLE_6.items()}),
+    "table_6": lambda: _paper_table(
+        "method | top-1", {name: (value,) for name, value in TABLE_6.items()}
+    ),
     "table_7": lambda: _paper_table("top-5 with | 1% of labels | 10%", TABLE_7),
     "table_3": lambda: _paper_table(" | guess | h | z", TABLE_3),
     "root_scaling": root_scaling,
     "tally": lambda: tally_table(list(_all_judged())),
     "knowledge_photos": lambda: knowledge("photos", tuple(TABLE_3)),
-    "knowledge_shapes": lambda: knowledge("shapes", ("hue", "angle", "size", "x", "background_hue", "class")),
+    "knowledge_shapes": lambda: knowledge(
+        "shapes", ("hue", "angle", "size", "x", "background_hue", "class")
+    ),
     "abstract_verdicts": partial(verdicts, "transfer_cifar10+encoders"),
     "against_supervised_verdicts": partial(verdicts, "batch_epochs", gains=True),
     "batch_epochs_verdicts": partial(verdicts, "batch_epochs", gains=False),
-    **{f"{study}_verdicts": partial(verdicts, study) for study in ("composition", "color", "head", "temperature")},
+    **{
+        f"{study}_verdicts": partial(verdicts, study)
+        for study in ("composition", "color", "head", "temperature")
+    },
     **{f"order_{data}": partial(_order, data) for data in ("photos", "shapes")},
-    **{f"below_{data}": partial(_below, data) for data in ("photos", "shapes")}}
+    **{f"below_{data}": partial(_below, data) for data in ("photos", "shapes")},
+}

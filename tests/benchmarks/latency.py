@@ -1,7 +1,7 @@
 """From a slider's change to new picture bytes: python tests/benchmarks/latency.py prints the table.
 
-Every control of every explorer is moved, at its default size (so the number of images stays), after one round to warm
-up. What is timed is what the
+Every control of every explorer is moved, at its default size (so the number of images stays), after
+one round to warm up. What is timed is what the
 kernel does: the callback, the computation, the drawing and the encoding of the picture.
 """
 

@@ -1,9 +1,11 @@
-"""Views per second against torchvision's PIL pipeline, and a training step against the bare network, in one run.
+"""Views per second against torchvision's PIL pipeline, and a training step against the bare
+network, in one run.
 
     python tests/benchmarks/throughput.py
 
-Ratios are what counts: both sides of each run in turn, in rounds, on the machine as it is; the median round is printed
-with the range. Aims: the policy at least 5 times torchvision's with 2 workers, the step at least 0.75 of the bare net.
+Ratios are what counts: both sides of each run in turn, in rounds, on the machine as it is; the
+median round is printed with the range. Aims: the policy at least 5 times torchvision's with 2
+workers, the step at least 0.75 of the bare net.
 """
 
 import argparse
@@ -25,16 +27,23 @@ from helpers.simclr import SimCLR, pretrain, settings_for
 
 
 class TwoViews(Dataset):
-    """torchvision's own transforms on PIL images, as the paper's policy has them, two views an image."""
+    """torchvision's own transforms on PIL images, as the paper's policy has them, two views an
+    image.
+    """
 
     def __init__(self, images, policy):
         self.images = [T.functional.to_pil_image(image) for image in images]
         s = policy.color_strength
-        self.transform = T.Compose([
-            T.RandomResizedCrop(policy.size, scale=policy.crop_area), T.RandomHorizontalFlip(policy.flip_p),
-            T.RandomApply([T.ColorJitter(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s)], policy.color_p),
-            T.RandomGrayscale(policy.gray_p),
-            T.RandomApply([T.GaussianBlur(3, policy.blur_sigma)], policy.blur_p), T.ToTensor()])
+        self.transform = T.Compose(
+            [
+                T.RandomResizedCrop(policy.size, scale=policy.crop_area),
+                T.RandomHorizontalFlip(policy.flip_p),
+                T.RandomApply([T.ColorJitter(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s)], policy.color_p),
+                T.RandomGrayscale(policy.gray_p),
+                T.RandomApply([T.GaussianBlur(3, policy.blur_sigma)], policy.blur_p),
+                T.ToTensor(),
+            ]
+        )
 
     def __len__(self):
         return len(self.images)
@@ -59,20 +68,30 @@ def report(title: str, found: dict[str, list[float]], ours: str, theirs: str) ->
     ratios = [a / b for a, b in zip(found[ours], found[theirs], strict=True)]
     print(title)
     for name, values in found.items():
-        print(f"  {name:<44} {statistics.median(values):>9,.0f} views/s ({min(values):,.0f} to {max(values):,.0f})")
-    print(f"  ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
+        print(
+            f"  {name:<44} {statistics.median(values):>9,.0f} views/s ({min(values):,.0f} to "
+            f"{max(values):,.0f})"
+        )
+    print(
+        f"  ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+        flush=True,
+    )
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Throughput of the augmentations and of a training step.")
+    parser = argparse.ArgumentParser(
+        description="Throughput of the augmentations and of a training step."
+    )
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     images = load("shapes", limit=4096)
     print(hardware())
 
     policy = settings_for("laptop", "cifar10", blur_p=0.5, color_strength=1.0).policy()
-    loader = DataLoader(TwoViews(images.images, policy), batch_size=256, num_workers=2, persistent_workers=True)
+    loader = DataLoader(
+        TwoViews(images.images, policy), batch_size=256, num_workers=2, persistent_workers=True
+    )
     augment = Augment(policy)
 
     def torchvision_views() -> float:
@@ -89,9 +108,18 @@ def main() -> None:
             seen += len(augment(batch)) + len(augment(batch))
         return seen / (time.perf_counter() - start)
 
-    report("whole policy at 32 px: crop, flip, jitter, grey, blur",
-           rounds({"helpers.augmentations": our_views, "torchvision on PIL, 2 workers": torchvision_views},
-                  options.rounds), "helpers.augmentations", "torchvision on PIL, 2 workers")
+    report(
+        "whole policy at 32 px: crop, flip, jitter, grey, blur",
+        rounds(
+            {
+                "helpers.augmentations": our_views,
+                "torchvision on PIL, 2 workers": torchvision_views,
+            },
+            options.rounds,
+        ),
+        "helpers.augmentations",
+        "torchvision on PIL, 2 workers",
+    )
 
     settings = settings_for("laptop", "cifar10", epochs=1.0)
     module = SimCLR(settings, images.images)
@@ -113,9 +141,15 @@ def main() -> None:
         pretrain(images, settings, progress=False, evaluations=0, monitor=timer)
         return timer.views_per_second(len(views))
 
-    report(f"a training step of {settings.encoder}, batch {settings.batch_size}: augment, loss, optimiser, Lightning",
-           rounds({"pretrain": training_step, "bare forward and backward": bare_network}, options.rounds),
-           "pretrain", "bare forward and backward")
+    report(
+        f"a training step of {settings.encoder}, batch {settings.batch_size}: augment, loss, "
+        "optimiser, Lightning",
+        rounds(
+            {"pretrain": training_step, "bare forward and backward": bare_network}, options.rounds
+        ),
+        "pretrain",
+        "bare forward and backward",
+    )
 
 
 class Timer:

@@ -336,37 +336,7 @@ def pretrain(
             fit.
     """
     chosen, ranks = pick_device(device), devices * num_nodes
-    if len(images) < 2:
-        raise ValueError(
-            "at least 2 images are needed to compare, but there "
-            f"{'is 1' if len(images) else 'are none'}"
-        )
-    if settings.batch_size > len(images):
-        raise ValueError(
-            f"a batch of {settings.batch_size} needs as many images, but there are {len(images)}; "
-            f"choose --batch-size {2 ** int(math.log2(len(images)))} or less"
-        )
-    if ranks < 1 or settings.batch_size % ranks or settings.batch_size // ranks < 2:
-        raise ValueError(
-            f"a batch of {settings.batch_size} cannot be shared by {devices} x {num_nodes} "
-            "devices, at least 2 images and the same number each; change --batch-size or --devices"
-        )
-    if images.images.shape[2] != settings.image_size:
-        raise ValueError(
-            f"the images have {images.images.shape[2]} px a side and the settings say "
-            f"{settings.image_size}; load them with size={settings.image_size}, or change "
-            "image_size"
-        )
-    if settings.objective == "supervised" and (
-        images.labels is None
-        or settings.head_dim != len(images.classes)
-        or settings.head == "none"
-        or loss is not None
-    ):
-        raise ValueError(
-            "supervised training needs labels, its own loss, and a head with one output a class "
-            f"(head_dim {len(images.classes)}), not head {settings.head!r} with {settings.head_dim}"
-        )
+    _check_run(images, settings, devices, num_nodes, loss)
     module = SimCLR(settings, images.images, loss, images.labels)
     if start is not None:
         _start_from(module, start)
@@ -444,6 +414,44 @@ def pretrain(
     if folder and trainer.is_global_zero:
         result.save(folder.path / "encoder.safetensors")
     return result
+
+
+def _check_run(
+    images: ImageSet, settings: Settings, devices: int, num_nodes: int, loss: Callable | None
+) -> None:
+    """Raise ValueError if images, settings and devices do not fit together."""
+    ranks = devices * num_nodes
+    if len(images) < 2:
+        raise ValueError(
+            "at least 2 images are needed to compare, but there "
+            f"{'is 1' if len(images) else 'are none'}"
+        )
+    if settings.batch_size > len(images):
+        raise ValueError(
+            f"a batch of {settings.batch_size} needs as many images, but there are {len(images)}; "
+            f"choose --batch-size {2 ** int(math.log2(len(images)))} or less"
+        )
+    if ranks < 1 or settings.batch_size % ranks or settings.batch_size // ranks < 2:
+        raise ValueError(
+            f"a batch of {settings.batch_size} cannot be shared by {devices} x {num_nodes} "
+            "devices, at least 2 images and the same number each; change --batch-size or --devices"
+        )
+    if images.images.shape[2] != settings.image_size:
+        raise ValueError(
+            f"the images have {images.images.shape[2]} px a side and the settings say "
+            f"{settings.image_size}; load them with size={settings.image_size}, or change "
+            "image_size"
+        )
+    if settings.objective == "supervised" and (
+        images.labels is None
+        or settings.head_dim != len(images.classes)
+        or settings.head == "none"
+        or loss is not None
+    ):
+        raise ValueError(
+            "supervised training needs labels, its own loss, and a head with one output a class "
+            f"(head_dim {len(images.classes)}), not head {settings.head!r} with {settings.head_dim}"
+        )
 
 
 def _trainer(**options) -> L.Trainer:

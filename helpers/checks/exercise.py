@@ -101,6 +101,15 @@ NOT_DONE = (
 )
 
 
+class Trial(NamedTuple):
+    """What was seen of an answer in a case: is it wrong, and did it raise or is not finite?"""
+
+    case: Case
+    found: object
+    failed: bool
+    broken: bool
+
+
 def examine(exercise: Exercise, answer: Callable) -> Feedback:
     """Return feedback on an answer to an exercise, whatever it is."""
     if answer is None or answer is ...:
@@ -125,12 +134,13 @@ def examine(exercise: Exercise, answer: Callable) -> Feedback:
 
 def _examine(exercise: Exercise, answer: Callable) -> Feedback:
     until = time.monotonic() + SECONDS
-    trials, first, empty = [], None, []
+    trials: list[Trial] = []
+    first = None  # the first case that failed: with what came back, and what should have
+    empty = []
     for case in exercise.cases:
         expected = _seen(exercise, exercise.right, case, 10 * SECONDS)
         try:
-            left = max(0.05, until - time.monotonic())
-            found = _seen(exercise, answer, case, left)
+            found = _answer(exercise, answer, case, max(0.05, until - time.monotonic()))
         except TooLong:
             return Feedback(
                 False,
@@ -138,46 +148,65 @@ def _examine(exercise: Exercise, answer: Callable) -> Feedback:
                 f"With {case.words}, it did not come back within {SECONDS:g} s and was stopped. "
                 "Does a loop never end?",
             )
-        except NotDone:
-            found = None
         except NotHere:
             continue
-        except Exception as error:
-            found = Raised(
-                type(error).__name__, " ".join(str(error).split()), line_of(answer, error)
-            )
         if _nothing(found) or (isinstance(found, list) and any(map(_nothing, found))):
             empty.append((case, found))
         failed = not same(found, expected, case.tolerance)
         trials.append(Trial(case, found, failed, _broken(found)))
         if first is None and failed:
             first = case, found, expected
+    if empty:
+        return _nothing_came_back(exercise, empty)
+    if first is None:
+        return _right(exercise, answer)
+    return _wrong(exercise, trials, *first)
+
+
+def _answer(exercise: Exercise, answer: Callable, case: Case, seconds: float):
+    """Return what a student's function gives in a case: None if it is not done, or its error."""
+    try:
+        return _seen(exercise, answer, case, seconds)
+    except (TooLong, NotHere):
+        raise
+    except NotDone:
+        return None
+    except Exception as error:
+        message = " ".join(str(error).split())
+        return Raised(type(error).__name__, message, line_of(answer, error))
+
+
+def _nothing_came_back(exercise: Exercise, empty: list[tuple]) -> Feedback:
     if len(empty) == len(exercise.cases) and all(_nothing(found) for _, found in empty):
         return Feedback(False, None, NOT_DONE)
-    if empty:
-        case, found = empty[0]
-        some = "" if _nothing(found) else " for some of them"
-        return Feedback(
-            False,
-            None,
-            f"With {case.words}, nothing comes back{some}. Is there a way through without a "
-            f"return?",
-        )
-    if first is None:
-        words = list(dict.fromkeys(case.words for case in exercise.cases))
-        tried = "; ".join(words[:5]) + (f"; and {len(words) - 5} more" if len(words) > 5 else "")
-        said = _remark(exercise, answer)
-        return Feedback(True, None, f"Right. Tried: {tried}." + (f"\n{said}" if said else ""))
-    case, found, expected = first
+    case, found = empty[0]
+    some = "" if _nothing(found) else " for some of them"
+    return Feedback(
+        False,
+        None,
+        f"With {case.words}, nothing comes back{some}. Is there a way through without a return?",
+    )
+
+
+def _right(exercise: Exercise, answer: Callable) -> Feedback:
+    words = list(dict.fromkeys(case.words for case in exercise.cases))
+    tried = "; ".join(words[:5])
+    if len(words) > 5:
+        tried += f"; and {len(words) - 5} more"
+    message = f"Right. Tried: {tried}."
+    remark = _remark(exercise, answer)
+    return Feedback(True, None, f"{message}\n{remark}" if remark else message)
+
+
+def _wrong(exercise: Exercise, trials: list[Trial], case: Case, found, expected) -> Feedback:
     yours, right = _differing(found, expected, case.tolerance)
-    told = f"With {case.words}: yours gives {yours}; expected {right}."
+    message = f"With {case.words}: yours gives {yours}; expected {right}."
     until = time.monotonic() + SECONDS
     for mistake in exercise.mistakes:
         if time.monotonic() < until and _computes(exercise, mistake.wrong, trials):
-            return Feedback(
-                False, mistake.name, f"{told}\nThis looks like: {mistake.name}. {mistake.question}"
-            )
-    return Feedback(False, None, f"{told}\n{_look(found, expected)}")
+            looks_like = f"This looks like: {mistake.name}. {mistake.question}"
+            return Feedback(False, mistake.name, f"{message}\n{looks_like}")
+    return Feedback(False, None, f"{message}\n{_look(found, expected)}")
 
 
 def _seen(exercise: Exercise, function: Callable, case: Case, seconds: float):
@@ -246,17 +275,6 @@ class Raised:
 
     def __hash__(self) -> int:
         return hash(self.kind)
-
-
-class Trial(NamedTuple):
-    """What was seen of an answer in a case, whether that is wrong, and whether it raised or is not
-    finite.
-    """
-
-    case: Case
-    found: object
-    failed: bool
-    broken: bool
 
 
 def _computes(exercise: Exercise, wrong: Callable, trials: Sequence[Trial]) -> bool:

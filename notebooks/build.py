@@ -22,6 +22,7 @@ NOTEBOOKS = Path(__file__).resolve().parent
 SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9][0-9]_*.py"))
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 PROGRESS = re.compile(r"\r|[0-9?](step|image|B|run)/s|s/(step|image|run)")
+TIE = re.compile(r"^<!-- (claim|fact): .*-->\n?", re.MULTILINE)  # of a sentence to the data
 FAST = re.compile(r"^( *)# fast: (.*\n?)", re.MULTILINE)
 MARKS = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 
@@ -88,6 +89,8 @@ def build(source: Path, solution: bool = False, fast: bool = False) -> nbformat.
     for index, cell in enumerate(notebook.cells):
         cell["id"] = hashlib.sha256(f"{source.stem}-{index}".encode()).hexdigest()[:8]
         cell.metadata.pop("lines_to_next_cell", None)
+        if cell.cell_type == "markdown":
+            cell.source = TIE.sub("", cell.source)
         if cell.cell_type == "code":
             kept = (
                 MARKS.sub("", cell.source)

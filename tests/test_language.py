@@ -58,7 +58,12 @@ def prose(path):
             if cell.startswith(" [markdown]")
         ]
         text = re.sub(r"^# ?", "", "\n".join(cells), flags=re.MULTILINE)
-    return re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+", " ", text, flags=re.DOTALL)
+    return re.sub(
+        r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|<!-- (?:claim|fact):.*?-->",
+        " ",
+        text,
+        flags=re.DOTALL,
+    )
 
 
 @pytest.mark.parametrize("path", PROSE, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -6,7 +6,7 @@ import re
 from itertools import product
 
 import pytest
-from prose import printed, prose
+from prose import printed
 from scipy import stats
 
 from helpers.findings.claims import mean_of, minus
@@ -142,11 +142,6 @@ def ahead(target, labels, better, other):
 
 
 def test_what_notebook_05_says_of_few_and_of_many_labels_is_in_the_tables():
-    text = prose("05")
-    assert (
-        "on Flowers-17 training from scratch catches up with the frozen encoder sooner than on "
-        "CIFAR-10" in text
-    )
     for frozen in ("2", "3"):
         assert ahead("Flowers-17", "20", frozen, "scratch")[0] < 0
         assert all(
@@ -154,10 +149,6 @@ def test_what_notebook_05_says_of_few_and_of_many_labels_is_in_the_tables():
             for number in ("10", "50", "100")
             for mean, width in [ahead("CIFAR-10", number, frozen, "scratch")]
         )
-    assert (
-        "on Flowers-17 training all layers is clearly better than training the last ones, however "
-        "many labels there are, and than embedding with 20"
-    ) in text
     clearly = {
         (number, frozen)
         for number in ("5", "10", "20", "50")
@@ -170,18 +161,12 @@ def test_what_notebook_05_says_of_few_and_of_many_labels_is_in_the_tables():
 
 def test_what_notebook_05_says_of_the_supervised_twin_is_in_the_table():
     of = {(row["target"], row["pretraining"]): row for row in read_results("encoders")}
-    assert "At home the twin is far ahead" in prose("05")
     gap = {
         target: float(of[target, "supervised"]["probe"]) - float(of[target, "SimCLR"]["probe"])
         for target in ("cifar10", "flowers17")
     }
     assert gap["cifar10"] > 0.1
-    assert "SimCLR's encoder does better by the probe" in prose("05")
     assert gap["flowers17"] < 0
-    assert (
-        "on the four shapes of part 1 both are near the top, by kNN above the encoder of six shapes"
-        in prose("05")
-    )
     found = re.search(r"h = f\(image\): kNN ([\d.]+)%", printed("05"))
     assert all(
         100 * float(of["shapes", name]["knn"]) > float(found[1])
@@ -207,27 +192,17 @@ def test_what_notebook_01_says_of_painting_and_jigsaw_is_in_the_table():
             )
         )
 
-    assert (
-        "masked prediction and denoising, are a few points ahead of an untrained network"
-        in prose("01")
-    )
-    assert "Colorization is so by kNN only; by the probe, three seeds cannot tell" in prose("01")
     for task in ("masked", "denoising", "colorization"):
         for by in ("knn", "probe"):
             ahead, width = ahead_of_random(task, by)
             assert 0 < ahead < 10
             assert (ahead > width) == ((task, by) != ("colorization", "probe"))
         assert mean("shapes", task, "knn") < mean("shapes", "raw pixels", "knn")
-    assert "Jigsaw is a puzzle of its own: third on shapes" in prose("01")
     trained = [*TASKS, "SimCLR"]
     assert all(
         sorted(trained, key=lambda task: -mean("shapes", task, by))[2] == "jigsaw"
         for by in ("knn", "probe")
     )
-    assert (
-        "on photos its neighbours are no better than an untrained network's, though a linear "
-        "probe reads a little more"
-    ) in prose("01")
     assert mean(photos, "jigsaw", "knn") <= mean(photos, "random encoder", "knn")
     assert mean(photos, "jigsaw", "probe") > mean(photos, "random encoder", "probe")
 

@@ -318,11 +318,15 @@ for data in dict.fromkeys(row["data"] for row in pretext):
 #   an arrow or a moon only the outline tells how far it was turned (of a disc, ring, square or cross nothing can; why these are
 #   told apart as well, the table does not say), and the outline is what we ask for afterwards. Two of the tasks that paint,
 #   masked prediction and denoising, are a few points ahead of an untrained network. Colorization is so by kNN only; by the probe, three
+# <!-- fact: test_what_notebook_01_says_of_painting_and_jigsaw_is_in_the_table -->
 #   seeds cannot tell. By kNN all three are behind raw pixels: most of what they paint is ground, and a colour can be painted without
+# <!-- fact: test_what_notebook_01_says_of_painting_and_jigsaw_is_in_the_table -->
 #   knowing the shape.
 #
 # Jigsaw is a puzzle of its own: third on shapes, far ahead of the painters, and on photos its neighbours are no better than an
+# <!-- fact: test_what_notebook_01_says_of_painting_and_jigsaw_is_in_the_table -->
 # untrained network's, though a linear probe reads a little more.
+# <!-- fact: test_what_notebook_01_says_of_painting_and_jigsaw_is_in_the_table -->
 #
 # And a warning: this compares small networks, small budgets and frozen encoders. Masked autoencoders come into their own with large
 # transformers that are fine-tuned as a whole: 83.6% on ImageNet with ViT-B (MAE's authors, their repository). What carries over is the

@@ -429,8 +429,11 @@ Markdown(
 
 # %% [markdown]
 # At home the twin is far ahead: it was told the very classes that are asked for. On flowers, whose classes neither has seen,
+# <!-- fact: test_what_notebook_05_says_of_the_supervised_twin_is_in_the_table -->
 # SimCLR's encoder does better by the probe, and on the four shapes of part 1 both are near the top, by kNN above the encoder of six
+# <!-- fact: test_what_notebook_05_says_of_the_supervised_twin_is_in_the_table -->
 # shapes from part 1. A guess at the reason: labels reward what tells ten classes apart and nothing else, and SimCLR keeps whatever tells
+# <!-- fact: test_what_notebook_05_says_of_the_supervised_twin_is_in_the_table -->
 # images apart. There is one run of each, and the intervals in brackets are over test images only: another pair of runs may
 # differ.
 
@@ -464,10 +467,12 @@ Markdown("\n".join(lines))
 # | you have | take | because | this would mislead where |
 # |---|---|---|---|
 # | few labels | **2** or **3** on the frozen encoder | done in about a second; on shapes and CIFAR-10 at most a few points behind training all layers | the target is unlike the images of pretraining: on Flowers-17 training all layers is clearly better than training the last ones, however many labels there are, and than embedding with 20 |
+# <!-- fact: test_what_notebook_05_says_of_few_and_of_many_labels_is_in_the_tables -->
 # | little time, or no GPU, and many labels | **2** or **3** | seconds instead of minutes | the points that training all layers gains matter to you: on CIFAR-10 none with 10 labels a class, the most with all |
 # | one encoder for many tasks | **2** or **3** | the encoder stays as it is, and every image passes it once | the last layers need augmented views: then nothing can be computed once |
 # | many labels, and time to train | **1** train all layers | it can change what does not suit the task | labels are so many that training from scratch does as well: on shapes with all, but not on CIFAR-10 with all 4,500 a class |
 # | a target unlike what the encoder has seen | **1**, and from scratch beside it | on Flowers-17 training from scratch catches up with the frozen encoder sooner than on CIFAR-10 | labels are very few: with 5 or 10 a class, embedding is not clearly worse, and takes a second |
+# <!-- fact: test_what_notebook_05_says_of_few_and_of_many_labels_is_in_the_tables -->
 #
 # What to keep in mind:
 #

@@ -167,13 +167,21 @@ Markdown(claims_table(judge("composition", tables["composition"])))
 # The paper concludes that no single transform is enough, and that crop with colour distortion is the best pair.
 #
 # **The same direction:** on photos, all of it. Crop with colour is the best pair, ahead of either alone and of every other pair, and
+# <!-- fact: test_the_best_pairs_are_those_that_the_text_names -->
 # pairs with colour or with a crop are ahead of those without. The 49 cells come in much the same order. The sizes are other ones: every
+# <!-- claim: crop-color-beats-either,crop-color-beats-pairs,color-beats-without,crop-beats-without,composition-order photos direction=same -->
 # difference is a fraction of the paper's. On shapes, pairs with colour are far ahead, too.
+# <!-- claim: color-beats-without shapes direction=same -->
+# <!-- fact: test_what_the_text_says_of_sizes_and_of_knn_is_in_the_tables -->
 #
 # **Opposite:** on shapes a crop is a burden. Crop with colour is behind colour alone, and the best pair is Sobel with colour. And most
+# <!-- claim: crop-beats-without,crop-color-beats-either shapes direction=opposite -->
+# <!-- fact: test_the_best_pairs_are_those_that_the_text_names -->
 # pairs are no better than the best transform alone: on shapes, Sobel alone is hardly behind the best pair.
+# <!-- fact: test_most_pairs_are_no_better_than_the_best_transform_alone -->
 #
 # **Pretraining can do harm.** On shapes, nearly half of the cells lie below an untrained encoder. On photos none does, but many are
+# <!-- fact: test_what_the_text_says_of_untrained_encoders_is_in_the_tables -->
 # hardly above it.
 #
 # Why? A shape is told by its outline. Sobel keeps the outline, and takes away the colours of shape and ground, by which the two views
@@ -229,7 +237,10 @@ Markdown(claims_table(judge("color", tables["color"])))
 # %% [markdown]
 # **The same direction:** the two trainings want different views. Stronger colour jitter costs supervised training accuracy, and SimCLR
 # loses less than supervised training does, on photos and on shapes. **We cannot tell** whether SimCLR itself gains from 1/8 to 1, or
+# <!-- claim: strength-supervised,strength-against-supervised photos,shapes direction=same -->
 # from blur. Its curve rises up to 1/2, then falls.
+# <!-- claim: strength-simclr,blur-on-top photos,shapes direction=cannot-tell -->
+# <!-- fact: test_the_curves_peak_where_the_text_says -->
 #
 # Why? A guess: a strong jitter asks more of the network, and our runs end before it has paid. For photos, the recipe around it was
 # chosen with 1/2, too. And blur may take away what little there is to see in 32 pixels.
@@ -268,13 +279,20 @@ Markdown(claims_table(judged))
 
 # %% [markdown]
 # **The same direction:** with a nonlinear head, the probe does better on $h$ than on $z$, on photos and on shapes; on photos by far fewer
+# <!-- claim: head-h-beats-z photos,shapes direction=same knn=cannot-tell -->
 # points than the paper's 10. And on photos the length of $z$ hardly matters.
+# <!-- claim: head-length photos direction=same -->
+# <!-- fact: test_what_the_text_says_of_sizes_and_of_knn_is_in_the_tables -->
 #
 # **But look at the daggers.** By kNN, $h$ is not ahead of $z$ at all. What $h$ holds more of can be read by a linear layer, and does not
+# <!-- fact: test_what_the_text_says_of_sizes_and_of_knn_is_in_the_tables -->
 # bring images of one class closer together. Which yardstick you take decides what you find.
 #
 # **We cannot tell** a nonlinear head from a linear one, neither on photos nor on shapes. **Opposite:** on shapes it is clearly worse than
+# <!-- claim: head-nonlinear-beats-linear photos,shapes direction=cannot-tell -->
 # none, and there a $z$ of 32 numbers is clearly too short.
+# <!-- claim: head-nonlinear-beats-none shapes direction=opposite -->
+# <!-- claim: head-length shapes direction=opposite -->
 #
 # Why? A guess: a head pays once the loss has begun to blind the layer at which it is taken. After a few epochs that has hardly begun,
 # and a head is one more thing to train. There is a catch in "none", too: there $z$ is $h$, and longer than any $z$ of 128.
@@ -318,10 +336,12 @@ Markdown(
 
 # %% [markdown]
 # **The same direction:** $h$ knows more than $z$ about each of the four questions, on photos and on shapes: what was done to an image
+# <!-- fact: test_what_the_text_says_of_h_and_z_is_in_the_table -->
 # is no help in finding its partner, and the head drops it.
 #
 # **Another size:** the head does not drop it down to guessing, as the paper's does with turns; here, on photos, much of it is left.
 # And look at the pixels: whether a shape is grey, a small network tells better from them than from $h$.
+# <!-- fact: test_what_the_text_says_of_h_and_z_is_in_the_table -->
 #
 # Of a rendered shape we know everything it was made from. So here we can ask for it: in which quarter of its range is the hue, the
 # angle, the size, the horizontal position, the background hue? (Guessing gives 25%; of the ten classes, 10%.)
@@ -385,18 +405,30 @@ Markdown(claims_table(judged))
 
 # %% [markdown]
 # **The same direction:** longer training helps the largest batch, on photos and on shapes. On photos the order of the sixteen cells is
+# <!-- claim: longest-beats-shortest photos,shapes direction=same size=outside -->
 # the paper's, with both scalings. (It is mostly an order of lengths: with linear scaling, eight epochs are ahead of one at every batch size.)
+# <!-- claim: batch-order-linear,batch-order-root photos direction=same -->
+# <!-- fact: test_what_the_text_says_of_batch_and_length_is_in_the_table -->
 # And on photos a larger batch costs SimCLR less than supervised training. That task has no negatives, so what the batch costs
+# <!-- claim: batch-against-supervised photos direction=same -->
+# <!-- fact: test_what_the_text_says_of_batch_and_length_is_in_the_table -->
 # there is steps; that SimCLR pays less may be what more negatives give back.
 #
 # **Opposite, or no lead:** with linear scaling, the largest batch is nowhere ahead. On shapes it is clearly behind in the shortest training:
+# <!-- claim: batch-largest-beats-smallest shapes direction=opposite -->
+# <!-- fact: test_what_the_text_says_of_batch_and_length_is_in_the_table -->
 # 4,000 images in batches of 256 are 15 steps an epoch. On photos SimCLR gains *less* from longer training than supervised training
 # does. A guess at why: our longest training is far shorter than the paper's shortest, and there a network that is told the classes still
+# <!-- claim: length-against-supervised photos direction=opposite -->
 # has the most to gain. And root scaling, which gives a small batch the higher rate, is a little worse than linear scaling for batch 32 in
 # one epoch. For the paper's smallest batch it was much better.
+# <!-- claim: root-beats-linear photos direction=opposite -->
 #
 # **We cannot tell** whether on photos the largest batch beats the smallest in the shortest training; on either, whether that lead
+# <!-- claim: batch-largest-beats-smallest photos direction=cannot-tell -->
 # changes with longer training; and on shapes the order of the cells.
+# <!-- claim: batch-lead-shrinks photos,shapes direction=cannot-tell -->
+# <!-- claim: batch-order-linear shapes direction=cannot-tell -->
 #
 # Keep the sizes in mind: the paper's smallest batch is our largest. (Its figures in the table are those of 256 to 2,048, the same
 # steps of two as ours.)
@@ -430,9 +462,14 @@ Markdown(claims_table(judge("temperature", tables["temperature"])))
 
 # %% [markdown]
 # **The same direction:** τ 0.1 is better than τ 1, on photos and on shapes; in the mean the probe does best at τ 0.1, as in the paper. **We
+# <!-- claim: tau-0.1-beats-1 photos,shapes direction=same -->
+# <!-- fact: test_the_curves_peak_where_the_text_says -->
 # cannot tell** that 0.1 is better than 0.05, or that normalising $z$ helps the probe.
+# <!-- claim: tau-0.1-beats-0.05,l2-beats-none photos,shapes direction=cannot-tell -->
 #
 # **Opposite:** on photos fewer pairs are found without L2, not more, and in the mean the most are found at τ 0.1, too, where the
+# <!-- claim: more-pairs-without-l2 photos direction=opposite -->
+# <!-- fact: test_the_curves_peak_where_the_text_says -->
 # probe is best. In the paper, the temperature that finds the most pairs is not the one with the best features. Our runs do not show
 # that.
 
@@ -486,6 +523,7 @@ Quiz("06")
 # * Some of it does not: which pair of transforms is best depends on the images, a nonlinear head has yet to pay, and a
 #   large batch has no clear lead.
 # * The direction is one statement, the size another. Here the size is hardly ever the paper's.
+# <!-- fact: test_what_the_text_says_of_sizes_and_of_knn_is_in_the_tables -->
 # * "Cannot tell" means just that. More seeds would tell, or another scale.
 #
 # ## Further

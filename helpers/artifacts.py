@@ -189,6 +189,18 @@ def write_aside(path: Path) -> Iterator[Path]:
             aside.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, in UTF-8; see `write_aside`."""
+    with write_aside(path) as aside:
+        aside.write_text(text, "utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; see `write_aside`."""
+    with write_aside(path) as aside:
+        aside.write_bytes(content)
+
+
 def with_block(text: str, name: str, body: str) -> str:
     """Return a README with `body` between its marks <!-- name --> and <!-- /name -->, in the place
     of what stood there.
@@ -210,8 +222,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     content = safetensors.torch.save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata
     )
-    with write_aside(path) as aside:
-        aside.write_bytes(content)
+    write_bytes(path, content)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

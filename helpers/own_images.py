@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from helpers.data import ImageSet
 from helpers.folders import decode_all, is_image, list_files, unsplit, without_outer
 from helpers.metrics import proportion_interval
+from helpers.results import markdown_table
 from helpers.settings import Settings
 from helpers.shapes import CLASSES, render_shapes
 from helpers.transfer import OPTIONS, compare
@@ -328,18 +329,14 @@ def few_table(rows: list[dict]) -> str:
     Brackets hold the 95% interval that the test images of one deal allow (Wilson's): deals overlap,
     so that an interval over three of them says nothing, and it would reach above 100%.
     """
-    lines = [
-        "| option | trained on | tested on | test accuracy | seconds |",
-        "|---|---|---|---|---|",
-    ]
+    lines = []
     for option in dict.fromkeys(row["option"] for row in rows):
         deals = [row for row in rows if row["option"] == option]
         accuracy = sum(float(row["accuracy"]) for row in deals) / len(deals)
         seconds = sum(float(row["seconds"]) for row in deals) / len(deals)
         tested = int(deals[0]["test_images"])
         low, high = proportion_interval(round(accuracy * tested), tested)
-        lines.append(
-            f"| {option} | {deals[0]['train_images']} | {tested} | {accuracy:.1%} ({low:.0%} to "
-            f"{high:.0%}) | {seconds:.1f} |"
-        )
-    return "\n".join(lines)
+        figure = f"{accuracy:.1%} ({low:.0%} to {high:.0%})"
+        lines.append([option, deals[0]["train_images"], tested, figure, f"{seconds:.1f}"])
+    titles = ("option", "trained on", "tested on", "test accuracy", "seconds")
+    return markdown_table(titles, lines)

@@ -2,6 +2,7 @@
 another thread.
 """
 
+import io
 import math
 
 import numpy as np
@@ -38,6 +39,13 @@ def figure(
         for label in (ax.xaxis.label, ax.yaxis.label, ax.title):
             label.set_size(12)
     return fig, axes
+
+
+def to_png(figure: Figure, dpi: int = 96) -> bytes:
+    """Return a figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=dpi)
+    return buffer.getvalue()
 
 
 def show_images(images, titles=None, columns: int = 8, colors=None, inch: float = 1.2) -> Figure:

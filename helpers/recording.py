@@ -19,7 +19,7 @@ import lightning as L
 import torch
 from tqdm import tqdm
 
-from helpers.artifacts import write_aside
+from helpers.artifacts import write_aside, write_text
 from helpers.data import ImageSet
 from helpers.evaluation import Diverged, extract_features, knn_accuracy
 from helpers.metrics import contrastive_rank, spread
@@ -142,8 +142,7 @@ class RunFolder:
             )
 
     def _write(self, name: str, text: str) -> None:
-        with write_aside(self.path / name) as aside:
-            aside.write_text(text + "\n")
+        write_text(self.path / name, text + "\n")
 
 
 class Recorder(L.Callback):

@@ -2,13 +2,13 @@
 
 import base64
 import html
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from helpers.artifacts import write_aside
+from helpers.artifacts import write_text
+from helpers.plotting import to_png
 
 _STYLE = """body{font:17px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;
   padding:0 1em;color:#222}
@@ -41,19 +41,14 @@ def write_report(path: str | Path, title: str, parts: dict[str, list]) -> Path:
         f'charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body>{''.join(body)}</body></html>"
     )
-    with write_aside(Path(path)) as aside:
-        aside.write_text(page, "utf-8")
+    write_text(Path(path), page)
     return Path(path)
 
 
 def _shown(content: str | Picture) -> str:
     if isinstance(content, Picture):
-        drawn = io.BytesIO()
-        if isinstance(content.image, bytes):
-            drawn.write(content.image)
-        else:
-            content.image.savefig(drawn, dpi=96)
-        data = base64.b64encode(drawn.getvalue()).decode()
+        png = content.image if isinstance(content.image, bytes) else to_png(content.image)
+        data = base64.b64encode(png).decode()
         return (
             f'<img alt="{html.escape(content.alt, quote=True)}" src="data:image/png;base64,{data}">'
         )

@@ -3,6 +3,7 @@ intervals over seeds.
 """
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 from helpers.artifacts import RESULTS, write_aside
@@ -34,6 +35,18 @@ def write_results(path: Path, rows: list[dict]) -> None:
         writer.writerows(
             {k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} for row in rows
         )
+
+
+def markdown_table(titles: Iterable, rows: Iterable[Iterable]) -> str:
+    """Return a Markdown table: a title for each column, and rows of as many cells."""
+    titles = list(titles)
+    lines = [_line(titles), "|" + "---|" * len(titles)]
+    lines += [_line(row) for row in rows]
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
 def earlier_rows(path: Path, resume: bool, what: str) -> list[dict[str, str]]:
@@ -72,7 +85,7 @@ def results_table(
     """
     costs = costs or {}
     titles = [*by.values(), *columns.values(), *costs.values(), "seeds"]
-    lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
+    lines = []
     for key in dict.fromkeys(tuple(row[name] for name in by) for row in rows):
         group = [row for row in rows if tuple(row[name] for name in by) == key]
         cells = [*key]
@@ -86,8 +99,8 @@ def results_table(
             cells.append(
                 f"{sum(values) / len(values):,.{0 if max(values) >= 10 else 1}f}" if values else ""
             )
-        lines.append(f"| {' | '.join([*cells, str(len(group))])} |")
-    return "\n".join(lines)
+        lines.append([*cells, len(group)])
+    return markdown_table(titles, lines)
 
 
 def _cell(values: list[float], test_images: int) -> str:

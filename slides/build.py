@@ -21,7 +21,7 @@ from pathlib import Path
 # run by its path, only its own folder is there
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from helpers.artifacts import PROJECT, with_block, write_aside
+from helpers.artifacts import PROJECT, with_block, write_bytes, write_text
 from helpers.widgets.questions import QUESTIONS
 from slides.figures import FIGURES, draw
 from slides.figures.lecture3 import NUMBERS as FINDINGS
@@ -79,16 +79,14 @@ def write_quiz() -> None:
     """Bring the quiz in the teacher's guide up to date."""
     guide = SLIDES / "README.md"
     text = with_quiz(guide.read_text("utf-8"))
-    with write_aside(guide) as aside:
-        aside.write_text(text, "utf-8")
+    write_text(guide, text)
 
 
 def draw_figures() -> None:
     """Draw all figures into slides/figures."""
     for name in FIGURES:
         picture = draw(name)
-        with write_aside(SLIDES / "figures" / f"{name}.png") as aside:
-            aside.write_bytes(picture)
+        write_bytes(SLIDES / "figures" / f"{name}.png", picture)
 
 
 def build(deck: Path) -> None:
@@ -118,10 +116,8 @@ def build(deck: Path) -> None:
             source.with_suffix(".html").read_text("utf-8"),
         )
         pdf = source.with_suffix(".pdf").read_bytes()
-        with write_aside(deck.with_suffix(".html")) as aside:
-            aside.write_text(page, "utf-8")
-        with write_aside(deck.with_suffix(".pdf")) as aside:
-            aside.write_bytes(pdf)
+        write_text(deck.with_suffix(".html"), page)
+        write_bytes(deck.with_suffix(".pdf"), pdf)
 
 
 def _data(picture: Path) -> str:

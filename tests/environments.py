@@ -22,8 +22,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from helpers.artifacts import with_block, write_aside
-from helpers.results import read_results, write_results
+from helpers.artifacts import with_block, write_text
+from helpers.results import markdown_table, read_results, write_results
 from notebooks import build
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,14 +134,12 @@ def with_environments(readme: str) -> str:
         name: [row for row in rows if row["environment"] == name]
         for name in dict.fromkeys(row["environment"] for row in rows)
     }
-    lines = [f"| | {' | '.join(tried)} |", "|---" * (len(tried) + 1) + "|"]
-    lines += [
-        f"| {package} | {' | '.join(own[0][package] for own in tried.values())} |"
-        for package in ("python", *SHOWN)
+    lines = [
+        [package, *(own[0][package] for own in tried.values())] for package in ("python", *SHOWN)
     ]
     ran = [f"{sum(row['outcome'] == 'ran' for row in own)} of {len(own)}" for own in tried.values()]
-    lines.append(f"| notebooks that run | {' | '.join(ran)} |")
-    return with_block(readme, "environments", "\n".join(lines))
+    lines.append(["notebooks that run", *ran])
+    return with_block(readme, "environments", markdown_table(["", *tried], lines))
 
 
 def main() -> None:
@@ -165,8 +163,7 @@ def main() -> None:
         write_results(TABLE, known + try_environment(name, options.python))
     readme = ROOT / "README.md"
     text = with_environments(readme.read_text("utf-8"))
-    with write_aside(readme) as aside:
-        aside.write_text(text, "utf-8")
+    write_text(readme, text)
 
 
 if __name__ == "__main__":

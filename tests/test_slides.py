@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from helpers.plotting import to_png
 from slides import build as slides
 from slides.build import NUMBERS, PLACE, decks, fill
 from slides.figures import FIGURES, draw
-from slides.figures.common import png
 
 DECKS = decks()
 
@@ -92,7 +92,7 @@ def test_a_figure_is_the_one_that_is_kept_and_its_text_large_enough(name):
             for text in drawn.findobj(Text)
             if text.get_text() and text.get_fontsize() < 9
         ]
-        drawn = png(drawn)
+        drawn = to_png(drawn, dpi=150)
     ours = np.asarray(Image.open(io.BytesIO(drawn)).convert("RGB"), float)
     kept = np.asarray(Image.open(slides.SLIDES / "figures" / f"{name}.png").convert("RGB"), float)
     assert ours.shape == kept.shape, "run: python slides/build.py"

@@ -4,7 +4,7 @@ import json
 from itertools import product
 
 from data.make.runs import RUNS, trained
-from helpers.artifacts import CHECKPOINTS, sha256, write_aside
+from helpers.artifacts import CHECKPOINTS, sha256, write_text
 from helpers.data import load
 from helpers.evaluation import evaluate
 from helpers.metrics import proportion_interval
@@ -73,5 +73,4 @@ def make_encoder(
 def write_index() -> None:
     """Write the SHA-256 of every shipped checkpoint to index.json."""
     index = {path.stem: sha256(path) for path in sorted(CHECKPOINTS.glob("*.safetensors"))}
-    with write_aside(CHECKPOINTS / "index.json") as aside:
-        aside.write_text(json.dumps(index, indent=1) + "\n")
+    write_text(CHECKPOINTS / "index.json", json.dumps(index, indent=1) + "\n")

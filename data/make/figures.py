@@ -3,7 +3,7 @@
 import base64
 import json
 
-from helpers.artifacts import PROJECT, with_block, write_aside
+from helpers.artifacts import PROJECT, with_block, write_bytes, write_text
 from slides.figures.gallery import MOVES, animate, gallery
 
 
@@ -21,15 +21,12 @@ def make_figures() -> None:
         if "image/png" in output.get("data", {})
     ]
     figures = PROJECT / "slides" / "figures"
-    with write_aside(figures / "neighbors.png") as aside:
-        aside.write_bytes(base64.b64decode(pictures[-1]))
+    write_bytes(figures / "neighbors.png", base64.b64decode(pictures[-1]))
     for name in MOVES:
-        with write_aside(figures / "explorers" / f"{name}.gif") as aside:
-            aside.write_bytes(animate(name))
+        write_bytes(figures / "explorers" / f"{name}.gif", animate(name))
     readme = PROJECT / "README.md"
     text = with_gallery(readme.read_text("utf-8"))
-    with write_aside(readme) as aside:
-        aside.write_text(text, "utf-8")
+    write_text(readme, text)
 
 
 def with_gallery(readme: str) -> str:

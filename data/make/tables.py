@@ -1,8 +1,8 @@
 """The README's tables of results, from the rows that ship."""
 
-from helpers.artifacts import RESULTS, with_block, write_aside
+from helpers.artifacts import RESULTS, with_block, write_text
 from helpers.findings.verdicts import headlines_table, judge_all
-from helpers.results import curves, read_results, results_table
+from helpers.results import curves, markdown_table, read_results, results_table
 from helpers.simclr import load_pretrained
 from helpers.transfer import OPTIONS
 
@@ -11,8 +11,7 @@ def make_tables() -> None:
     """Write the README's tables of results anew, from the rows that ship."""
     readme = RESULTS.parent.parent / "README.md"
     text = with_results(readme.read_text("utf-8"))
-    with write_aside(readme) as aside:
-        aside.write_text(text, "utf-8")
+    write_text(readme, text)
 
 
 def with_results(readme: str) -> str:
@@ -62,7 +61,7 @@ def _options_table() -> str:
         for option, curve in curves(rows, "labels", "option", "accuracy").items()
     }
     titles = ["labels per class", *(OPTIONS[option] for option in found)]
-    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    lines = []
     for labels in dict.fromkeys(row["labels"] for row in rows):
-        lines.append(f"| {labels} | {' | '.join(of[labels] for of in found.values())} |")
-    return "\n".join(lines)
+        lines.append([labels, *(of[labels] for of in found.values())])
+    return markdown_table(titles, lines)

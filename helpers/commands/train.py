@@ -159,7 +159,7 @@ def report(result, images, val, test, out: Path) -> None:
     """
     from torch import nn
 
-    from helpers.artifacts import write_aside
+    from helpers.artifacts import write_text
     from helpers.evaluation import evaluate, extract_features, knn_accuracy
     from helpers.metrics import proportion_interval
     from helpers.models import build_encoder
@@ -199,5 +199,4 @@ def report(result, images, val, test, out: Path) -> None:
         f"on {len(asked):,} {'held-out (val)' if test is None else 'test'} images; 95% intervals "
         "over images, not over seeds"
     )
-    with write_aside(out / "results.json") as aside:
-        aside.write_text(json.dumps(rows, indent=1) + "\n")
+    write_text(out / "results.json", json.dumps(rows, indent=1) + "\n")

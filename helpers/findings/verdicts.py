@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from helpers.findings.claims import Claim, Judged, judge, judge_rows, mean_of, minus, with_interval
 from helpers.findings.paper import FIGURE_5_NOTE
 from helpers.findings.studies import DATA, STUDIES
-from helpers.results import read_results
+from helpers.results import markdown_table, read_results
 
 DIRECTIONS = ("same", "opposite", "cannot tell")
 KNN_MARK, MEMORY_MARK = "†", "‡"
@@ -105,34 +105,34 @@ def selected(judged: list[Judged]) -> list[str]:
 
 def claims_table(judged: list[Judged]) -> str:
     """Return a Markdown table, a line for each claim, and below it what its marks mean."""
-    lines = _head("claim")
-    for claim in dict.fromkeys(one.claim.id for one in judged):
-        lines.append(_row(*_cells([one for one in judged if one.claim.id == claim])))
-    return "\n".join([*lines, "", *_footnotes(judged)]).rstrip()
+    rows = [_cells(_of(judged, claim)) for claim in dict.fromkeys(one.claim.id for one in judged)]
+    return _paragraphs(markdown_table(_titles("claim"), rows), *_footnotes(judged))
 
 
 def headlines_table(judged: list[Judged]) -> str:
-    """Return the Markdown table of the claims that the rule selects, the rule, and a tally of all
-    claims.
-    """
-    lines = _head("in the paper", "claim")
+    """Return the Markdown table of the claims that the rule selects, the rule, and a tally."""
+    rows = []
     for headline in HEADLINES:
         for claim in headline.claims:
-            lines.append(
-                _row(headline.where, *_cells([one for one in judged if one.claim.id == claim]))
-            )
+            rows.append([headline.where, *_cells(_of(judged, claim))])
         if headline.unmeasured:
-            lines.append(
-                _row(headline.where, headline.unmeasured, "", "not measured here", *[""] * 5)
-            )
+            rows.append([headline.where, headline.unmeasured, "", "not measured here", *[""] * 5])
     ids = selected(judged)
-    others = [claim for claim in ids if not any(claim in headline.claims for headline in HEADLINES)]
-    for claim in others:
-        lines.append(_row("elsewhere", *_cells([one for one in judged if one.claim.id == claim])))
+    stressed = {claim for headline in HEADLINES for claim in headline.claims}
+    for claim in ids:
+        if claim not in stressed:
+            rows.append(["elsewhere", *_cells(_of(judged, claim))])
+    table = markdown_table(_titles("in the paper", "claim"), rows)
     shown = [one for one in judged if one.claim.id in ids]
-    return "\n".join(
-        [*lines, "", RULE, "", f"All claims: {tally(judged)}", "", *_footnotes(shown)]
-    ).rstrip()
+    return _paragraphs(table, RULE, f"All claims: {tally(judged)}", *_footnotes(shown))
+
+
+def _of(judged: list[Judged], claim: str) -> list[Judged]:
+    return [one for one in judged if one.claim.id == claim]
+
+
+def _paragraphs(*texts: str) -> str:
+    return "\n\n".join(texts)
 
 
 def tally(judged: list[Judged]) -> str:
@@ -153,28 +153,21 @@ def tally(judged: list[Judged]) -> str:
 
 def tally_table(judged: list[Judged]) -> str:
     """Return a Markdown table: for photos and shapes, how many claims came out how."""
-    lines = [_row("", *DIRECTIONS, "paper's figure inside", "outside"), _row(*["---"] * 6)]
+    rows = []
     for data in DATA:
         of_data = [one for one in judged if one.data == data]
         directions = Counter(one.direction for one in of_data)
         sizes = Counter(one.size for one in of_data)
-        lines.append(
-            _row(
-                data, *(directions[name] for name in DIRECTIONS), sizes["inside"], sizes["outside"]
-            )
-        )
-    return "\n".join(lines)
+        counts = [directions[name] for name in DIRECTIONS]
+        rows.append([data, *counts, sizes["inside"], sizes["outside"]])
+    return markdown_table(["", *DIRECTIONS, "paper's figure inside", "outside"], rows)
 
 
-def _head(*titles: str) -> list[str]:
+def _titles(*titles: str) -> list[str]:
     columns = [*titles, "the paper"]
     for data in DATA:
         columns += [data, "direction", "size"]
-    return [_row(*columns), _row(*["---"] * len(columns))]
-
-
-def _row(*cells) -> str:
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+    return columns
 
 
 def _cells(judged: list[Judged]) -> list[str]:
@@ -198,17 +191,16 @@ def _cells(judged: list[Judged]) -> list[str]:
 
 def _footnotes(judged: list[Judged]) -> list[str]:
     notes = []
-    turned = [one for one in judged if one.turned]
-    if turned:
-        cases = "; ".join(
-            f"{one.claim.text} ({one.data}): {one.by_knn.direction}, {one.by_knn.figure}"
-            for one in turned
-        )
-        notes += [
+    cases = []
+    for one in judged:
+        if one.by_knn is not None and one.turned:
+            knn = one.by_knn
+            cases.append(f"{one.claim.text} ({one.data}): {knn.direction}, {knn.figure}")
+    if cases:
+        notes.append(
             f"{KNN_MARK} Judged by kNN in the place of the linear probe, the direction is another: "
-            f"{cases}.",
-            "",
-        ]
+            f"{'; '.join(cases)}."
+        )
     if any(one.claim.study == "composition" and one.claim.paper is not None for one in judged):
-        notes += [f"{MEMORY_MARK} {FIGURE_5_NOTE}", ""]
+        notes.append(f"{MEMORY_MARK} {FIGURE_5_NOTE}")
     return notes

@@ -1,12 +1,11 @@
 """The two tables of a grading: a row a submission, and what the class made of each exercise."""
 
-import csv
 from collections import Counter
 from pathlib import Path
 
-from helpers.artifacts import write_aside
 from helpers.checks import exercises
 from helpers.grading.process import WRONG
+from helpers.results import write_results
 
 
 def summarize(rows: list[dict]) -> list[dict]:
@@ -33,12 +32,10 @@ def summarize(rows: list[dict]) -> list[dict]:
 
 
 def write_rows(path: Path, rows: list[dict]) -> None:
-    """Write rows as a CSV file; a row may lack columns that others have."""
+    """Write rows as a CSV file that every spreadsheet opens; a row may lack columns of others."""
     columns = dict.fromkeys(name for row in rows for name in row)
-    with write_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows({name: plain(value) for name, value in row.items()} for row in rows)
+    full = [{name: plain(row.get(name, "")) for name in columns} for row in rows]
+    write_results(path, full)
 
 
 def plain(value):

@@ -9,6 +9,7 @@ from functools import lru_cache
 import ipywidgets
 
 from helpers.widgets.canvas import SCALE, Canvas, with_minus
+from helpers.widgets.shown import picture_bundle
 
 WIDTH = 960  # page pixels of every explorer's picture
 
@@ -108,16 +109,7 @@ class Explorer:
             return whole.png()
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        bundle = {
-            "text/plain": self.text,
-            "image/png": self.static(),
-            "application/vnd.jupyter.widget-view+json": {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self.widget.model_id,
-            },
-        }
-        return bundle, {"image/png": {"alt": self.text}}
+        return picture_bundle(self.widget, self.text, self.static())
 
 
 def _readable(control: ipywidgets.Widget) -> str:

@@ -10,9 +10,10 @@ import ipywidgets
 import torch
 from torch import Tensor
 
-from helpers.artifacts import write_aside
+from helpers.artifacts import write_text
 from helpers.own_images import OwnImages
 from helpers.widgets.canvas import Canvas
+from helpers.widgets.shown import picture_bundle
 
 # images shown; labels a class to begin with; and for a comparison that tells more
 PAGE, ENOUGH, GOOD = (
@@ -295,8 +296,7 @@ class LabelBoard:
         if self.before:
             content["before"] = _as_json(self.before[-1])
         try:
-            with write_aside(self.file) as aside:
-                aside.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+            write_text(self.file, json.dumps(content, ensure_ascii=False))
             self.problem = ""
         except OSError as error:  # they last as long as the notebook is open
             self.problem = f"Not kept: {error}. "
@@ -333,16 +333,7 @@ class LabelBoard:
         return canvas.png()
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        bundle = {
-            "text/plain": self.text,
-            "image/png": self.static(),
-            "application/vnd.jupyter.widget-view+json": {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self.widget.model_id,
-            },
-        }
-        return bundle, {"image/png": {"alt": self.text}}
+        return picture_bundle(self.widget, self.text, self.static())
 
 
 def _parsed(text: str) -> tuple[str, ...]:

@@ -2,13 +2,12 @@
 goes on.
 """
 
-import io
 import time
 
 import ipywidgets
 from IPython.display import display
 
-from helpers.plotting import draw_training_curves
+from helpers.plotting import draw_training_curves, to_png
 from helpers.simclr import Settings
 
 
@@ -40,12 +39,11 @@ class TrainingMonitor:
 
     def png(self, history: list[dict]) -> bytes:
         """Return the picture of this history as PNG bytes."""
-        buffer = io.BytesIO()
-        draw_training_curves(
+        figure = draw_training_curves(
             history,
             self.settings.chance_loss,
             self.settings.floor_loss,
             self.total_steps,
             self.knn_chance,
-        ).savefig(buffer, dpi=80)
-        return buffer.getvalue()
+        )
+        return to_png(figure, dpi=80)

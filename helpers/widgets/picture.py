@@ -1,9 +1,9 @@
 """A figure as a static picture with alt text: the same with and without a kernel, and no pyplot."""
 
-import io
-
 from IPython.display import Image
 from matplotlib.figure import Figure
+
+from helpers.plotting import to_png
 
 
 def picture(figure: Figure, alt: str, dpi: int = 96) -> Image:
@@ -16,7 +16,5 @@ def picture(figure: Figure, alt: str, dpi: int = 96) -> Image:
     """
     if not alt.strip():
         raise ValueError("a picture needs an alt text: say in a sentence what it shows")
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=dpi)
     # Colab's IPython 7 knows no `alt=`
-    return Image(drawn.getvalue(), format="png", metadata={"alt": alt})
+    return Image(to_png(figure, dpi), format="png", metadata={"alt": alt})

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import ipywidgets
 
-from helpers.artifacts import cache_dir, write_aside
+from helpers.artifacts import cache_dir, write_text
+from helpers.widgets.shown import widget_view
 
 
 class Prediction:
@@ -47,22 +48,14 @@ class Prediction:
         return f"Your guess: {self.guess}. Measured: {answer}."
 
     def _keep(self, change) -> None:
-        # where nothing can be written, it lasts while this does
-        with (
-            suppress(OSError),
-            write_aside(_path()) as aside,
-        ):
-            aside.write_text(json.dumps(_guesses() | {self.name: change["new"]}))
+        with suppress(OSError):  # where nothing can be written, it is kept in memory only
+            write_text(_path(), json.dumps(_guesses() | {self.name: change["new"]}))
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         text = f"{self.question} " + " / ".join(self.answers)
         return {
             "text/plain": text,
-            "application/vnd.jupyter.widget-view+json": {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self.widget.model_id,
-            },
+            **widget_view(self.widget),
         }
 
 

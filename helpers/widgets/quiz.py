@@ -7,6 +7,7 @@ import html
 import ipywidgets
 
 from helpers.widgets.questions import QUESTIONS
+from helpers.widgets.shown import widget_view
 
 
 class Quiz:
@@ -54,11 +55,7 @@ class Quiz:
         return {
             "text/plain": "\n".join(question.text for question in self.questions),
             "text/html": self.static(),
-            "application/vnd.jupyter.widget-view+json": {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self.widget.model_id,
-            },
+            **widget_view(self.widget),
         }
 
     def static(self) -> str:

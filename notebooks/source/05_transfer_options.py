@@ -450,16 +450,17 @@ Markdown(
 # table for the *same* task and then quote its accuracy would be the mistake of part 7.
 
 # %%
+from helpers.results import markdown_table
 from helpers.widgets.options import TARGETS, recommend, target_rows
 
-lines = ["| target | labels per class | take | not clearly worse |", "|---|---|---|---|"]
+lines = []
 for target in TARGETS:
     rows = target_rows(target)
     for number in dict.fromkeys(row["labels"] for row in rows):
         take, alike = recommend([row for row in rows if row["labels"] == number])
         others = ", ".join(OPTIONS[option] for option in alike if option != take)
-        lines.append(f"| {target} | {number} | **{OPTIONS[take]}** | {others} |")
-Markdown("\n".join(lines))
+        lines.append([target, number, f"**{OPTIONS[take]}**", others])
+Markdown(markdown_table(("target", "labels per class", "take", "not clearly worse"), lines))
 
 # %% [markdown]
 # As a guide, with where it would mislead:

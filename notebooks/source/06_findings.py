@@ -28,18 +28,16 @@
 from IPython.display import Markdown
 
 from helpers.findings.studies import STUDIES
-from helpers.results import read_results
+from helpers.results import markdown_table, read_results
 
 tables = {name: read_results(f"findings_{name}") for name in STUDIES}
-lines = ["| study | seeds | runs | minutes of one core |", "|---|---|---|---|"]
+lines = []
 for name, rows in tables.items():
-    runs = {
-        row["data"] + row["settings"] + row.get("L2", ""): float(row["minutes"]) for row in rows
-    }
-    lines.append(
-        f"| {name} | {len({row['seed'] for row in rows})} | {len(runs)} | {sum(runs.values()):.0f} |"
-    )
-Markdown("\n".join(lines))
+    seeds = {row["seed"] for row in rows}
+    minutes = {row["data"] + row["settings"] + row.get("L2", ""): row["minutes"] for row in rows}
+    total = sum(float(value) for value in minutes.values())
+    lines.append([name, len(seeds), len(minutes), f"{total:.0f}"])
+Markdown(markdown_table(("study", "seeds", "runs", "minutes of one core"), lines))
 
 # %% [markdown]
 # **Does it hold here?** Whoever looks at the numbers first will find a rule by which they fit. So the rules stood before the runs

@@ -175,6 +175,7 @@ Markdown(f"{table}\n\n{advice}")
 # %%
 from helpers.plotting import draw_training_curves
 from helpers.report import Picture, write_report
+from helpers.results import markdown_table
 
 steps = found.history[-1]["step"] if found.history else 1
 curves = draw_training_curves(found.history, settings.chance_loss, settings.floor_loss, steps)
@@ -187,15 +188,7 @@ path = write_report(
         "Curves": [Picture(curves, "Loss and other curves of the continued pretraining.")],
         "Neighbours": [Picture(search.static(), search.text)],
         "Transfer options": [table, advice],
-        "Settings": [
-            "\n".join(
-                [
-                    "| setting | value |",
-                    "|---|---|",
-                    *(f"| {k} | {v} |" for k, v in vars(settings).items()),
-                ]
-            )
-        ],
+        "Settings": [markdown_table(("setting", "value"), vars(settings).items())],
         "Made with": [hardware()],
     },
 )

@@ -4,8 +4,8 @@ by its name.
 
 import torch
 
+from helpers.plotting import to_png
 from slides.figures import lecture1, lecture2, lecture3
-from slides.figures.common import png
 
 FIGURES = lecture1.FIGURES | lecture2.FIGURES | lecture3.FIGURES
 
@@ -20,4 +20,4 @@ def draw(name: str) -> bytes:
         raise ValueError(f"there is no figure {name!r}; there are {', '.join(FIGURES)}")
     torch.manual_seed(0)
     drawn = FIGURES[name]()
-    return drawn if isinstance(drawn, bytes) else png(drawn)
+    return drawn if isinstance(drawn, bytes) else to_png(drawn, dpi=150)

@@ -1,9 +1,5 @@
 """What the figures of all lectures share."""
 
-import io
-
-from matplotlib.figure import Figure
-
 from helpers.widgets.canvas import Canvas
 from helpers.widgets.explorer import WIDTH, Explorer
 
@@ -19,10 +15,3 @@ def explorer_picture(explorer: Explorer, width: int = WIDTH, height: int | None 
     canvas.picture = canvas.picture.crop((0, 0, round(width * scale), round(height * scale)))
     canvas.width, canvas.height = width, height
     return canvas.png()
-
-
-def png(drawn: Figure) -> bytes:
-    """Return a matplotlib figure as PNG."""
-    buffer = io.BytesIO()
-    drawn.savefig(buffer, dpi=150)
-    return buffer.getvalue()

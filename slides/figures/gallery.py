@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from helpers.own_images import sample_images
+from helpers.results import markdown_table
 from helpers.settings import settings_for
 from helpers.simclr import load_pretrained
 from helpers.widgets.angle import AngleExplorer
@@ -195,4 +196,4 @@ def gallery() -> str:
         for name, (_, _, _, notebook, text) in MOVES.items()
     ]
     rows = [cells[k : k + 3] for k in range(0, len(cells), 3)]
-    return "\n".join(["| | | |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
+    return markdown_table(("", "", ""), rows)

@@ -14,7 +14,7 @@ from helpers.findings.paper import PAPER_BATCHES, TABLE_3, TABLE_6, TABLE_7, TAB
 from helpers.findings.verdicts import KNN_MARK, judge_all, selected, tally_table
 from helpers.metrics import mean_interval
 from helpers.plotting import CHOSEN, OTHER, TEXT, VIEW_A, VIEW_B, draw_curves
-from helpers.results import curves, read_results
+from helpers.results import curves, markdown_table, read_results
 from helpers.settings import settings_for, view_maker
 from helpers.transfer import OPTIONS
 from helpers.widgets.canvas import Canvas
@@ -195,8 +195,8 @@ def verdicts(study: str, gains: bool | None = None) -> str:
     columns = [
         column for column in zip(*table, strict=True) if any(column[1:])
     ]  # photos alone, or no figure
-    lines = [f"| {' | '.join(row)} |" for row in zip(*columns, strict=True)]
-    return "\n".join([lines[0], "|---" * len(columns) + "|", *lines[1:]])
+    titles, *rows = zip(*columns, strict=True)
+    return markdown_table(titles, rows)
 
 
 def _judged(one: Judged | None) -> list[str]:
@@ -235,7 +235,7 @@ def knowledge(data: str, questions: tuple[str, ...]) -> str:
     """Return a Markdown table of how well each question is answered from pixels, h and z, with
     intervals over seeds.
     """
-    lines = ["| | guess | pixels | h | z |", "|---|---|---|---|---|"]
+    lines = []
     for question in questions:
         rows = [
             row for row in _rows("knowledge") if row["data"] == data and row["question"] == question
@@ -247,19 +247,13 @@ def knowledge(data: str, questions: tuple[str, ...]) -> str:
             )
             cells.append(f"{mean:.0f}" if math.isnan(width) else f"{mean:.0f} ± {width:.0f}")
         guess = f"{100 * float(rows[0]['chance']):.0f}"
-        lines.append(f"| {' | '.join([TITLES.get(question, question), guess, *cells])} |")
-    return "\n".join(lines)
+        lines.append([TITLES.get(question, question), guess, *cells])
+    return markdown_table(("", "guess", "pixels", "h", "z"), lines)
 
 
 def _paper_table(titles: str, rows: dict[str, tuple[float, ...]]) -> str:
-    lines = [f"| {titles} |", "|" + "---|" * (titles.count("|") + 1)]
-    return "\n".join(
-        lines
-        + [
-            f"| {name} | {' | '.join(f'{value:g}' for value in values)} |"
-            for name, values in rows.items()
-        ]
-    )
+    lines = [[name, *(f"{value:g}" for value in values)] for name, values in rows.items()]
+    return markdown_table(titles.split("|"), lines)
 
 
 def root_scaling() -> str:
